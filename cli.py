@@ -160,9 +160,9 @@ def doctor() -> None:
             " `prune` corrects them, unless another row already has the corrected name; for"
             " churches use mergeChurches."
         )
-    for store in diagnosis.stores_away:
+    for store in diagnosis.unavailable_stores:
         print(f"The document store {store} does not work. Check its settings.")
-    if diagnosis.drift or diagnosis.stores_away or differences:
+    if diagnosis.drift or diagnosis.unavailable_stores or differences:
         fail("There are problems.")
     print("The settings are valid, the database answers, its schema and counts are up to date.")
     print(f"New documents are stored in: {diagnosis.store}.")

@@ -12,7 +12,7 @@ from domain.documents import MAX_FILE_BYTES
 from persistence.engine.database import Database
 from resilience.background_tasks import BackgroundTasks
 from resilience.memory import return_freed_blocks_to_system
-from resolvers.accounts.known_clients import device_id
+from resolvers.accounts.known_clients import known_client_id
 from resolvers.documents.jobs import HANDLERS
 from resolvers.services import Services
 from schema.context import ExecutionOptions
@@ -62,7 +62,7 @@ def create_app(
     grace_seconds = settings.shutdown_grace_seconds
     app = Starlette(
         routes=routes(settings, services, limits, shutdown),
-        middleware=middleware(settings, limits, partial(device_id, services)),
+        middleware=middleware(settings, limits, partial(known_client_id, services)),
         exception_handlers={404: pages.not_found, 405: pages.method_not_allowed},
         lifespan=partial(lifespan, services, limits, handlers, shutdown, grace_seconds),
     )

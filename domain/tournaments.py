@@ -16,7 +16,7 @@ from domain.errors.exceptions import (
     TournamentFull,
 )
 from domain.errors.issue_codes import IssueCode
-from domain.errors.issues import INPUT, Issue, make_issue
+from domain.errors.issues import INPUT, Issue, Path, make_issue
 from domain.naming import camel_case
 from domain.registration.contact import EMAIL_MAX_LENGTH, PHONE_MAX_LENGTH
 from domain.registration.names import PERSON_NAME, TEAM_OR_CHURCH_NAME, FreeText, NameRule
@@ -175,9 +175,14 @@ def order_issues(settings: Mapping[str, Any], changes: Collection[str]) -> list[
     ]
 
 
+def setting_path(name: str) -> Path:
+    """The path of the input field of a column."""
+    return (*INPUT, camel_case(name))
+
+
 def setting_issue(name: str, code: IssueCode, params: Mapping[str, Any] | None = None) -> Issue:
     """An issue at the input field of a column."""
-    return make_issue((*INPUT, camel_case(name)), code, params)
+    return make_issue(setting_path(name), code, params)
 
 
 def _parse_setting(name: str, value: Any, issues: list[Issue]) -> Any:

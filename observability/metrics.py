@@ -37,7 +37,7 @@ ERRORS = Counter(
 )
 GRAPHQL_EXECUTIONS = Counter(
     "graphql_executions",
-    "Operations by the way they ran: compiled, interpreted by graphql-core, or repeated by"
+    "Operations by the way they ran: compiled, interpreted by graphql-core, or re-executed by"
     " graphql-core after the compiled run failed; and root fields rendered by the database.",
     ("how",),
     registry=REGISTRY,

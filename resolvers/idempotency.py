@@ -1,11 +1,13 @@
 """Idempotent creation of API tokens and invitations.
 
 The secret token is derived by HMAC from the idempotency key and a random id of the creation, so a
-repeated request gets the same token although only its hash is stored. The id makes a key that is
-used again after it has expired give a new token.
+repeated request gets the same token although only its hash is stored. Because of the id, a key
+that is used again after it has expired gives a new token.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 from uuid import UUID
 
 from domain.auth.roles import Caller
@@ -13,9 +15,11 @@ from domain.errors.exceptions import IdempotencyKeyReused
 from persistence.ids import new_id
 from persistence.records import IdempotencyEntry
 from persistence.unit_of_work import UnitOfWork
-from resolvers.accounts.tokens import TokenKind, encode_token, new_token
+from resolvers.accounts.tokens import TokenKind, encode_token, hash_token, new_token
 from resolvers.security.secrets import derive_keys, fingerprint, verify_fingerprint
 from resolvers.services import Services
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,23 @@ def derived_tokens(services: Services, creation: TokenCreation, object_id: UUID)
         encode_token(creation.kind, digest)
         for digest in derive_keys(services.secrets, "repeatable-token", message)
     )
+
+
+async def find_created(
+    services: Services,
+    creation: TokenCreation,
+    object_id: UUID,
+    find: Callable[[bytes], Awaitable[R | None]],
+) -> tuple[str, R] | None:
+    """Return the token of an earlier creation and what `find` returns for its hash.
+
+    None if `find` returns None for the hash of every possible token.
+    """
+    for token in derived_tokens(services, creation, object_id):
+        record = await find(hash_token(token))
+        if record is not None:
+            return token, record
+    return None
 
 
 async def reserve_key(services: Services, uow: UnitOfWork, creation: TokenCreation) -> UUID | None:

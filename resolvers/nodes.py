@@ -40,7 +40,8 @@ Node = (
 CAPTAIN_VISIBLE_KINDS = frozenset(
     {NodeKind.TEAM, NodeKind.PLAYER, NodeKind.DOCUMENT, NodeKind.AUDIT_EVENT}
 )
-PUBLIC_KINDS = frozenset({NodeKind.CHURCH, NodeKind.TOURNAMENT})
+# Objects that every organiser and every captain may see.
+UNRESTRICTED_KINDS = frozenset({NodeKind.CHURCH, NodeKind.TOURNAMENT})
 _FINDERS: Mapping[NodeKind, Callable[[UnitOfWork, UUID], Awaitable[Node | None]]] = {
     NodeKind.CHURCH: lambda uow, church_id: uow.churches.find(church_id),
     NodeKind.TOURNAMENT: lambda uow, tournament_id: uow.tournaments.find(tournament_id),
@@ -50,8 +51,8 @@ _FINDERS: Mapping[NodeKind, Callable[[UnitOfWork, UUID], Awaitable[Node | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Viewer:
-    """The caller; `team_id` is a captain's team."""
+class NodeCaller:
+    """The caller of a look-up. `team_id` is a captain's team, None for organisers."""
 
     caller: Caller
     team_id: UUID | None = None
@@ -64,36 +65,38 @@ async def node(
 
     Organisers see objects by role, captains those of their own team. Raises Unauthenticated.
     """
-    viewer = Viewer(caller=caller)
+    node_caller = NodeCaller(caller=caller)
     if caller.role is None and manage_token is not None:
-        viewer = Viewer(caller=caller, team_id=(await my_team(services, manage_token)).id)
+        node_caller = NodeCaller(caller=caller, team_id=(await my_team(services, manage_token)).id)
     else:
         require_role(caller, Role.VIEWER)
-    return await services.database.read(partial(_find_visible, services, viewer, node_id))
+    return await services.database.read(partial(_find_visible, services, node_caller, node_id))
 
 
 async def _find_visible(
-    services: Services, viewer: Viewer, node_id: str, uow: UnitOfWork
+    services: Services, node_caller: NodeCaller, node_id: str, uow: UnitOfWork
 ) -> Node | None:
     ref = await uow.nodes.find_by_external_id(node_id)
-    if ref is None or not _is_visible(viewer, ref):
+    if ref is None or not _is_visible(node_caller, ref):
         return None
     return await _load(services, uow, UUID(node_id), ref)
 
 
-def _is_visible(viewer: Viewer, ref: NodeRef) -> bool:
-    if ref.kind in PUBLIC_KINDS:
+def _is_visible(node_caller: NodeCaller, ref: NodeRef) -> bool:
+    if ref.kind in UNRESTRICTED_KINDS:
         return True
-    if viewer.team_id is not None:
-        return ref.kind in CAPTAIN_VISIBLE_KINDS and ref.owner_id == viewer.team_id
+    if node_caller.team_id is not None:
+        return ref.kind in CAPTAIN_VISIBLE_KINDS and ref.owner_id == node_caller.team_id
     if ref.kind in (NodeKind.TEAM, NodeKind.PLAYER):
         return True
     if ref.kind == NodeKind.DOCUMENT:
         # An unclaimed upload belongs to no team.
-        return ref.owner_id is not None and has_role(viewer.caller, Role.REVIEWER)
+        return ref.owner_id is not None and has_role(node_caller.caller, Role.REVIEWER)
     if ref.kind in (NodeKind.AUDIT_EVENT, NodeKind.DELIVERY):
-        return has_role(viewer.caller, Role.REVIEWER)
-    return ref.owner_id == viewer.caller.organiser_id or has_role(viewer.caller, Role.OWNER)
+        return has_role(node_caller.caller, Role.REVIEWER)
+    return ref.owner_id == node_caller.caller.organiser_id or has_role(
+        node_caller.caller, Role.OWNER
+    )
 
 
 async def _load(services: Services, uow: UnitOfWork, node_id: UUID, ref: NodeRef) -> Node | None:

@@ -9,12 +9,12 @@ from strawberry.schema.config import StrawberryConfig
 from domain.errors.exceptions import MalformedRequest
 from schema.compiled.executor import CompiledExecution, CompiledSchema
 from schema.context import Context
+from schema.limits import query_limits
 from schema.limits.query_limits import (
     CachedValidation,
     ParserCache,
     QueryLimits,
     ValidationBudget,
-    label_operation,
 )
 from schema.limits.rate_limit import RateLimitExtension
 from schema.limits.text_rules import apply_text_rules
@@ -48,6 +48,8 @@ schema = CompiledSchema(
     mutation=Mutation,
     types=[Team],
     config=StrawberryConfig(scalar_map=SCALARS, name_converter=NAMES),
+    # In this order limits are checked before the expensive validation, and only valid operations
+    # count against rate limits and are compiled.
     extensions=[
         ParserCache,
         RequireOperationName,
@@ -62,4 +64,4 @@ schema = CompiledSchema(
 
 def operation_label(text: str, operation_name: str | None) -> tuple[str, str]:
     """Return an operation's type and name for metrics: a bounded set of labels."""
-    return label_operation(schema._schema, text, operation_name)  # noqa: SLF001 - as Strawberry's own do
+    return query_limits.operation_label(schema._schema, text, operation_name)  # noqa: SLF001 - as Strawberry's own do

@@ -20,7 +20,7 @@ from resolvers.teams import queries
 RateLimitKind = Literal["query", "mutation", "upload"]
 
 
-class SignInGuard(Protocol):
+class SignInGate(Protocol):
     """Sign-in and cookie operations for resolvers."""
 
     def require_allowed_network(self) -> None:
@@ -77,8 +77,8 @@ class Loaders:
         return DataLoader(load_fn=partial(queries.team_histories, self._services), cache=False)
 
     @cached_property
-    def same_players(self) -> DataLoader[UUID, list[DuplicatePlayer]]:
-        return DataLoader(load_fn=partial(queries.possible_duplicates, self._services), cache=False)
+    def duplicate_players(self) -> DataLoader[UUID, list[DuplicatePlayer]]:
+        return DataLoader(load_fn=partial(queries.duplicate_players, self._services), cache=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class ExecutionOptions:
 
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """The immutable context of one request, except for `json_projections`.
+    """The context of one request. Only compiled execution changes it: it sets `json_projections`.
 
     `idempotency_key` is the header's value, `operation_name` the request's. `manage_token` is a
     captain's token, not verified yet. `may_introspect` allows `__schema`; `wants_cost` adds the
@@ -113,7 +113,7 @@ class Context:
     may_introspect: bool
     wants_cost: bool
     check_rate_limit: CheckRateLimit
-    sign_in_guard: SignInGuard
+    sign_in_gate: SignInGate
     execution: ExecutionOptions = ExecutionOptions()
     json_projections: Mapping[str, JsonSql] = field(default_factory=dict)
 

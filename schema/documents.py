@@ -42,8 +42,8 @@ class Document(Node):
     uploaded_at: datetime = field(description="When the file was received.")
     link: SignedLink | None = field(
         resolver=link,
-        description="A link to the file, valid for ten minutes. Null for callers below the role"
-        " REVIEWER, captains included.",
+        description="A link to the file, valid for ten minutes by default. Null for callers below"
+        " the role REVIEWER, captains included.",
     )
 
     @classmethod
@@ -91,7 +91,8 @@ class Header:
 
 
 @strawberry.type(
-    description="Permission to upload one file of this kind, size and hash, for two hours."
+    description="Permission to upload one file of this kind, size and hash, for two hours by"
+    " default."
 )
 class UploadTicket:
     document_id: strawberry.ID = field(description="The document's id, to be used in forms.")

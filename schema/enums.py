@@ -1,6 +1,7 @@
-"""Describe the domain's enumerations and their values for GraphQL.
+"""Enumerations of the schema, with a description of each value.
 
-The schema's types import them from this module, so that each is described before it is used.
+Most of them are the domain's, some the repositories', the rest the schema's own. Types of the
+schema import them from this module, so that each is described before it is used.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from domain.teams.status import TeamStatus
 from domain.tournaments import RegistrationState
 from persistence.repositories.outbox import DeliveryStatus
 from persistence.repositories.team_search import TeamOrderField
+from resolvers.operations.health import HealthStatus
 
 __all__ = [
     "ActorKind",
@@ -50,12 +52,6 @@ __all__ = [
 ]
 
 E = TypeVar("E", bound=type[Enum])
-
-
-class HealthStatus(StrEnum):
-    OK = "OK"
-    DEGRADED = "DEGRADED"
-    DOWN = "DOWN"
 
 
 class OrderDirection(StrEnum):

@@ -136,14 +136,16 @@ plain HTTP, have the same envelope: `message`, `path` if the error belongs to a 
 its codes, except for those that any operation may return. Fields of a response, such as links to
 files, may have errors of their own, at their own `path`.
 
-`issues` name the places of what is wrong, each with its own code. Paths begin at the argument, or
-at the name of a variable that does not fit its type. With `VALIDATION_FAILED` they are for the
-person who fills in the form; parts that are left out or null are issues beside the others as long
-as the form is sent in variables. With `BAD_USER_INPUT` they are the arguments that a client got
-wrong; it has none where the request was refused before its arguments were read. A value that is
-written in the document itself is checked before any form is read: one that is missing or of
-another type is `GRAPHQL_VALIDATION_FAILED`, with `VALUE_REQUIRED` or `VALUE_INVALID` at its place,
-each in an error of its own.
+Each entry of `issues` has the path of one wrong value, and a code. The path begins at the argument,
+or at the name of a variable whose value does not have its type.
+
+- With `VALIDATION_FAILED` the issues are for the person who fills in the form. If the form is sent
+  in variables, fields that are missing or null are issues beside the others.
+- With `BAD_USER_INPUT` they are for the author of the client. There are none if the request was
+  refused before its arguments were read.
+- Values in the document itself are checked before any form is read. A missing value, or one of
+  another type, is an error `GRAPHQL_VALIDATION_FAILED` of its own, with the issue `VALUE_REQUIRED`
+  or `VALUE_INVALID`.
 """
 
 

@@ -1,4 +1,4 @@
-"""The error envelope, the only source of `extensions`.
+"""Translate errors into entries of `errors`, with their `extensions`.
 
 All errors, raised by domain rules, the parser or a middleware, have the same shape, and none
 repeats a received value.
@@ -37,12 +37,12 @@ _ARGUMENT_ABSENT = re.compile(
 )
 _FIELD_ABSENT = re.compile(r" to include required field '(\w{1,60})'")
 _ABSENT = re.compile(r" (?:not to be None|to be provided)\.")
-# Of literals that do not fit their place.
-_VALUE = re.compile(
+# Messages about literals that do not fit their type.
+_LITERAL_MISMATCH = re.compile(
     r"^(?:Expected value of |Value |Enum |Within OneOf |\w{1,60} cannot represent )", re.DOTALL
 )
 # Patterns that remove received values from graphql-core's messages.
-_ECHOES = (
+_RECEIVED_VALUES = (
     (re.compile(r"(cannot represent (?:[\w -]{1,60}? )?value)\b.*$", re.DOTALL), r"\1."),
     (re.compile(r"[,.]? (?:but encountered|[Ff]ound:?) .*$", re.DOTALL), "."),
     (
@@ -152,14 +152,14 @@ def _document_error(error: GraphQLError) -> DomainError:
         return GraphqlParseFailed(_parse_message(error))
     match = _VARIABLE_ERROR.match(message)
     if match is not None:
-        variable, place, reason = match.groups()
-        wrong = _wrong_value((variable, *_path_steps(place or "")), reason)
-        told = _without_values(_UNKNOWN_KEY.sub("an unknown field.", reason))
-        return BadUserInput(wrong, message=f"${variable}{place or ''}: {told}")
+        variable, path, reason = match.groups()
+        issue = _value_issue((variable, *_path_steps(path or "")), reason)
+        redacted = _without_values(_UNKNOWN_KEY.sub("an unknown field.", reason))
+        return BadUserInput(issue, message=f"${variable}{path or ''}: {redacted}")
     argument = _ARGUMENT.match(message)
     if argument is not None and error.path:
-        wrong = _wrong_value((argument[1],), message)
-        return BadUserInput(wrong, message=_without_values(message))
+        issue = _value_issue((argument[1],), message)
+        return BadUserInput(issue, message=_without_values(message))
     if error.path:
         return MalformedRequest(_without_values(message))
     return GraphqlValidationFailed(_without_values(message), *_literal_issues(error))
@@ -170,14 +170,14 @@ def _literal_issues(error: GraphQLError) -> Iterator[Issue]:
     absent = _ARGUMENT_ABSENT.match(error.message)
     if absent is not None:
         yield make_issue((absent[1],), IssueCode.VALUE_REQUIRED)
-    elif error.nodes and _VALUE.search(error.message):
+    elif error.nodes and _LITERAL_MISMATCH.search(error.message):
         path = literal_path(error.nodes[0])
         if path:
-            yield _wrong_value(path, error.message)
+            yield _value_issue(path, error.message)
 
 
-def _wrong_value(path: Path, reason: str) -> Issue:
-    """The issue of a value at this path, by what graphql-core says of it."""
+def _value_issue(path: Path, reason: str) -> Issue:
+    """The issue of a value at this path, by graphql-core's message."""
     field = _FIELD_ABSENT.search(reason)
     if field is not None:
         return make_issue((*path, field[1]), IssueCode.VALUE_REQUIRED)
@@ -193,6 +193,6 @@ def _parse_message(error: GraphQLError) -> str:
 
 
 def _without_values(message: str) -> str:
-    for pattern, replacement in _ECHOES:
+    for pattern, replacement in _RECEIVED_VALUES:
         message = pattern.sub(replacement, message)
     return message

@@ -13,58 +13,60 @@ from schema.name_converter import NAMES
 class RepeatBehaviour(StrEnum):
     """The effect of repeating a mutation, as a sentence for its description."""
 
-    KEY = (
-        "Honours Idempotency-Key for 24 hours: a repeat creates nothing and returns the"
-        " first result."
+    HONOURS_KEY = (
+        "Honours Idempotency-Key for 24 hours by default: a repeat creates nothing and"
+        " returns the first result."
     )
-    VERSION = "Needs no Idempotency-Key: a repeat returns STALE_VERSION with details.isYours."
-    SAME = "Needs no Idempotency-Key: a repeat changes nothing."
-    ONCE = "Needs no Idempotency-Key: a repeat is refused and changes nothing."
-    UNUSED = (
+    CHECKS_VERSION = (
+        "Needs no Idempotency-Key: a repeat returns STALE_VERSION with details.isYours."
+    )
+    CHANGES_NOTHING = "Needs no Idempotency-Key: a repeat changes nothing."
+    WORKS_ONCE = "Needs no Idempotency-Key: a repeat is refused and changes nothing."
+    STORES_NOTHING = (
         "Needs no Idempotency-Key: nothing is stored before the result is used; a"
         " repeat returns another ticket or link."
     )
-    REFUSED = (
-        "Refuses Idempotency-Key with BAD_USER_INPUT: a repeat creates another object,"
-        " which expires by itself."
+    REFUSES_KEY = (
+        "Refuses Idempotency-Key with BAD_USER_INPUT: a repeat creates another session, or another"
+        " secret in place of the first."
     )
 
 
 REPEAT_BEHAVIOUR: Mapping[str, RepeatBehaviour] = {
-    "registerTeam": RepeatBehaviour.KEY,
-    "createApiToken": RepeatBehaviour.KEY,
-    "inviteOrganiser": RepeatBehaviour.KEY,
-    "updateMyTeam": RepeatBehaviour.VERSION,
-    "resubmitMyTeam": RepeatBehaviour.VERSION,
-    "withdrawMyTeam": RepeatBehaviour.VERSION,
-    "reviewDocument": RepeatBehaviour.VERSION,
-    "confirmTeam": RepeatBehaviour.VERSION,
-    "rejectTeam": RepeatBehaviour.VERSION,
-    "requestChanges": RepeatBehaviour.VERSION,
-    "reopenTeam": RepeatBehaviour.VERSION,
-    "withdrawTeam": RepeatBehaviour.VERSION,
-    "confirmTeams": RepeatBehaviour.VERSION,
-    "rejectTeams": RepeatBehaviour.VERSION,
-    "updateTeam": RepeatBehaviour.VERSION,
-    "updatePlayer": RepeatBehaviour.VERSION,
-    "addPlayer": RepeatBehaviour.VERSION,
-    "removePlayer": RepeatBehaviour.VERSION,
-    "reissueManageToken": RepeatBehaviour.VERSION,
-    "updateTournament": RepeatBehaviour.SAME,
-    "setOrganiserRole": RepeatBehaviour.SAME,
-    "resetBreaker": RepeatBehaviour.SAME,
-    "signOut": RepeatBehaviour.SAME,
-    "openUpload": RepeatBehaviour.UNUSED,
-    "exportTeams": RepeatBehaviour.UNUSED,
-    "mergeChurches": RepeatBehaviour.ONCE,
-    "disableTotp": RepeatBehaviour.ONCE,
-    "eraseTeam": RepeatBehaviour.ONCE,
-    "revokeSession": RepeatBehaviour.ONCE,
-    "revokeApiToken": RepeatBehaviour.ONCE,
-    "acceptInvitation": RepeatBehaviour.ONCE,
-    "confirmTotp": RepeatBehaviour.ONCE,
-    "signIn": RepeatBehaviour.REFUSED,
-    "enableTotp": RepeatBehaviour.REFUSED,
+    "registerTeam": RepeatBehaviour.HONOURS_KEY,
+    "createApiToken": RepeatBehaviour.HONOURS_KEY,
+    "inviteOrganiser": RepeatBehaviour.HONOURS_KEY,
+    "updateMyTeam": RepeatBehaviour.CHECKS_VERSION,
+    "resubmitMyTeam": RepeatBehaviour.CHECKS_VERSION,
+    "withdrawMyTeam": RepeatBehaviour.CHECKS_VERSION,
+    "reviewDocument": RepeatBehaviour.CHECKS_VERSION,
+    "confirmTeam": RepeatBehaviour.CHECKS_VERSION,
+    "rejectTeam": RepeatBehaviour.CHECKS_VERSION,
+    "requestChanges": RepeatBehaviour.CHECKS_VERSION,
+    "reopenTeam": RepeatBehaviour.CHECKS_VERSION,
+    "withdrawTeam": RepeatBehaviour.CHECKS_VERSION,
+    "confirmTeams": RepeatBehaviour.CHECKS_VERSION,
+    "rejectTeams": RepeatBehaviour.CHECKS_VERSION,
+    "updateTeam": RepeatBehaviour.CHECKS_VERSION,
+    "updatePlayer": RepeatBehaviour.CHECKS_VERSION,
+    "addPlayer": RepeatBehaviour.CHECKS_VERSION,
+    "removePlayer": RepeatBehaviour.CHECKS_VERSION,
+    "reissueManageToken": RepeatBehaviour.CHECKS_VERSION,
+    "updateTournament": RepeatBehaviour.CHANGES_NOTHING,
+    "setOrganiserRole": RepeatBehaviour.CHANGES_NOTHING,
+    "resetBreaker": RepeatBehaviour.CHANGES_NOTHING,
+    "signOut": RepeatBehaviour.CHANGES_NOTHING,
+    "openUpload": RepeatBehaviour.STORES_NOTHING,
+    "exportTeams": RepeatBehaviour.STORES_NOTHING,
+    "mergeChurches": RepeatBehaviour.WORKS_ONCE,
+    "disableTotp": RepeatBehaviour.WORKS_ONCE,
+    "eraseTeam": RepeatBehaviour.WORKS_ONCE,
+    "revokeSession": RepeatBehaviour.WORKS_ONCE,
+    "revokeApiToken": RepeatBehaviour.WORKS_ONCE,
+    "acceptInvitation": RepeatBehaviour.WORKS_ONCE,
+    "confirmTotp": RepeatBehaviour.WORKS_ONCE,
+    "signIn": RepeatBehaviour.REFUSES_KEY,
+    "enableTotp": RepeatBehaviour.REFUSES_KEY,
 }
 
 

@@ -83,12 +83,11 @@ from schema.teams.decisions import (
     review_document,
     withdraw_team,
 )
+from schema.teams.erasure import EraseTeamPayload, erase_team
 from schema.teams.types import RegisterTeamPayload
 from schema.tournaments.admin import (
-    EraseTeamPayload,
     MergeChurchesPayload,
     UpdateTournamentPayload,
-    erase_team,
     merge_churches,
     update_tournament,
 )
@@ -226,7 +225,9 @@ class Mutation:
     merge_churches: MergeChurchesPayload | None = strawberry.mutation(
         resolver=merge_churches,
         description=with_role_note(
-            Role.OWNER, "Merge a church into another one; its names become aliases."
+            Role.OWNER,
+            "Merge a church into another one. The names of the removed church become aliases of the"
+            " other.",
         ),
     )
     erase_team: EraseTeamPayload | None = strawberry.mutation(
@@ -245,9 +246,9 @@ class Mutation:
     )
     sign_in: SignInPayload | None = strawberry.mutation(
         resolver=sign_in,
-        description="Sign in as an organiser. After 10 failures within 15 minutes the client has to"
-        " wait, after 100 the account, except for clients that have signed in to it"
-        " before. Public.",
+        description="Sign in as an organiser. After 10 failures within 15 minutes, by default, the"
+        " client has to wait. After 100 failures for one account all clients have to wait, except"
+        " those that have signed in to it before. Public.",
     )
     sign_out: SignOutPayload | None = strawberry.mutation(
         resolver=sign_out,

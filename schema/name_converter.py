@@ -1,4 +1,4 @@
-"""Names of fields and arguments in the schema, for all that tells of them."""
+"""Names of fields and arguments in the schema."""
 
 from strawberry.schema.name_converter import NameConverter
 
@@ -6,7 +6,7 @@ from domain.naming import camel_case
 
 
 class _Names(NameConverter):
-    """Strawberry's, by the domain's conversion, which issues and the audit log follow too."""
+    """Converts names by `camel_case`, as paths of issues and names in the audit log are."""
 
     def apply_naming_config(self, name: str) -> str:
         return camel_case(name)

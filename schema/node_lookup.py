@@ -27,7 +27,7 @@ from schema.documents import Document
 from schema.node import Node
 from schema.operations.audit import AuditEvent
 from schema.operations.deliveries import Delivery
-from schema.permissions import token_guesses_counted
+from schema.permissions import count_token_guesses
 from schema.teams.types import Church, Player, Team
 from schema.tournaments.types import Tournament
 
@@ -37,7 +37,7 @@ async def node(
 ) -> Node | None:
     context = info.context
     token = context.manage_token
-    async with token_guesses_counted(info, token):
+    async with count_token_guesses(info, token):
         record = await nodes.node(context.services, context.caller, id, manage_token=token)
     return None if record is None else _object(info, record)
 

@@ -107,7 +107,7 @@ class CursorCodec:
         values = [value.hex if isinstance(value, UUID) else value for value in key]
         return base64.urlsafe_b64encode(orjson.dumps([self._name, *values])).decode()
 
-    def page_args(
+    def page_request(
         self,
         *,
         first: int | None,
@@ -138,8 +138,8 @@ class CursorCodec:
             )
             if name == self._name:
                 return tuple(
-                    _decode_value(value, kind)
-                    for value, kind in zip(values, self._types, strict=True)
+                    _decode_value(value, value_type)
+                    for value, value_type in zip(values, self._types, strict=True)
                 )
         except (binascii.Error, ValueError, TypeError, AttributeError):
             pass
@@ -170,15 +170,15 @@ def _page_size(name: str, size: int | None) -> int:
     return size
 
 
-def _decode_value(value: Any, kind: type) -> Any:
+def _decode_value(value: Any, value_type: type) -> Any:
     """Convert a decoded value of a key. Raises ValueError, TypeError."""
-    if kind is UUID and (identifier := parse_uuid(value)) is not None:
+    if value_type is UUID and (identifier := parse_uuid(value)) is not None:
         return identifier
-    if kind is datetime:
+    if value_type is datetime:
         return parse_datetime(value)
-    if kind is str and isinstance(value, str) and "\0" not in value:
+    if value_type is str and isinstance(value, str) and "\0" not in value:
         return value
     # Integers of keys are PostgreSQL integers.
-    if kind is int and type(value) is int and 0 <= value < 2**31:
+    if value_type is int and type(value) is int and 0 <= value < 2**31:
         return value
     raise ValueError

@@ -22,7 +22,7 @@ def require_caller(info: Info, role: Role) -> Caller:
 
 
 @asynccontextmanager
-async def token_guesses_counted(info: Info, token: str | None) -> AsyncGenerator[None]:
+async def count_token_guesses(info: Info, token: str | None) -> AsyncGenerator[None]:
     """Count the token as a guess if the block finds it unknown; an expired token is no guess.
 
     Raises RateLimited.
@@ -33,23 +33,23 @@ async def token_guesses_counted(info: Info, token: str | None) -> AsyncGenerator
         raise
     except Unauthenticated:
         if token:
-            await info.context.sign_in_guard.count_token_guess(token)
+            await info.context.sign_in_gate.count_token_guess(token)
         raise
 
 
 @asynccontextmanager
-async def sign_in_attempts_counted(info: Info, account: str) -> AsyncGenerator[None]:
+async def count_sign_in_attempts(info: Info, account: str) -> AsyncGenerator[None]:
     """Adjust the count of attempts to sign in by the outcome of the block.
 
     Refused credentials stay counted. Success resets the count of this client and account. After any
     other error, such as an unavailable database, only the attempts of this request are removed.
     """
-    sign_in_guard = info.context.sign_in_guard
+    sign_in_gate = info.context.sign_in_gate
     try:
         yield
     except (SignInFailed, Forbidden, RateLimited):
         raise
     except BaseException:
-        await sign_in_guard.cancel_sign_ins(account)
+        await sign_in_gate.cancel_sign_ins(account)
         raise
-    await sign_in_guard.clear_sign_ins_after_success(account)
+    await sign_in_gate.clear_sign_ins_after_success(account)

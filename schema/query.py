@@ -60,7 +60,7 @@ async def churches(
 ) -> Connection[Church]:
     services = info.context.services
     search = checked_search(search, "search")
-    page_request = _CHURCH_CURSORS.page_args(first=first, after=after)
+    page_request = _CHURCH_CURSORS.page_request(first=first, after=after)
     count = partial(queries.church_count, services, search)
     projection = json_projection(info)
     if projection is not None:
@@ -74,8 +74,8 @@ async def validate_team(
     info: Info,
     input: Annotated[RegisterTeamInput, argument(description="The form, as for registerTeam.")],
 ) -> ValidationReport:
-    validation = await register.validate_team(info.context.services, input.to_form())
-    return ValidationReport.from_validation(validation)
+    result = await register.validate_team(info.context.services, input.to_form())
+    return ValidationReport.from_result(result)
 
 
 def error_catalog() -> list[ErrorDefinitionType]:
@@ -86,8 +86,8 @@ def error_catalog() -> list[ErrorDefinitionType]:
 class Query:
     health: Health = field(
         resolver=health,
-        description="The health of the service. Public. Checks the database each time, and no other"
-        " part.",
+        description="The health of the service. Public. Checks the database and the disks each"
+        " time; for other parts it returns the last known state.",
     )
     tournament: Tournament = field(resolver=tournament, description="The open season. Public.")
     registration_rules: RegistrationRules = field(

@@ -34,13 +34,16 @@ def parse_lenient_literal(node: ValueNode, variables: dict[str, Any] | None = No
     return empty_containers(value_from_ast_untyped(node, variables))
 
 
-def is_lenient_scalar(kind: object) -> bool:
+def is_lenient_scalar(graphql_type: object) -> bool:
     """Return whether a type is a scalar of form fields, which accepts any JSON value."""
-    return getattr(kind, "name", None) in LENIENT_SCALARS
+    return getattr(graphql_type, "name", None) in LENIENT_SCALARS
 
 
 def empty_containers(value: Any) -> Any:
-    """Replace a list or an object by an empty one: neither is a valid value of a form field."""
+    """Replace a list or an object by an empty one, which the form's rules refuse like any other.
+
+    No field of a form accepts a list or an object, and its content can be large.
+    """
     return type(value)() if type(value) in {list, dict} else value
 
 

@@ -77,7 +77,7 @@ def validate_form(form: TeamForm, rules: TournamentRules, *, today: date) -> For
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentSlot:
+class DocumentList:
     """A list of documents in a form, with the kinds that it accepts and the kinds it still needs.
 
     `player_code` names the player of a registered team.
@@ -91,7 +91,7 @@ class DocumentSlot:
 
     @property
     def params(self) -> dict[str, str]:
-        """Params that all issues of the slot have."""
+        """Params that all issues of the list have."""
         return {"playerCode": self.player_code} if self.player_code else {}
 
 
@@ -103,45 +103,45 @@ def validate_documents(
     players = form.players[: rules.squad_max]
     if not required and not form.documents and not any(player.documents for player in players):
         return ()
-    slots = [
-        _document_slot((*INPUT, "documents"), form.documents, TEAM_KINDS, required),
+    lists = [
+        _document_list((*INPUT, "documents"), form.documents, TEAM_KINDS, required),
         *(
-            _document_slot(
+            _document_list(
                 (*INPUT, "players", index, "documents"), player.documents, PLAYER_KINDS, required
             )
             for index, player in enumerate(players)
         ),
     ]
-    return validate_slots(slots, uploads or {})
+    return validate_document_lists(lists, uploads or {})
 
 
-def validate_slots(
-    slots: Iterable[DocumentSlot], uploads: Mapping[str, UploadRef]
+def validate_document_lists(
+    lists: Iterable[DocumentList], uploads: Mapping[str, UploadRef]
 ) -> tuple[Issue, ...]:
-    """Issues of all slots together, because an upload may be used in one slot only.
+    """Issues of all lists together, because an upload may be used in one list only.
 
-    At most MAX_ISSUES_PER_LIST for each slot, and MAX_ISSUES in all.
+    At most MAX_ISSUES_PER_LIST for each list, and MAX_ISSUES in all.
     """
     used: set[UUID] = set()
     issues: list[Issue] = []
-    for slot in slots:
-        present = {document.kind for document in slot.documents}
-        missing = [kind.value for kind in slot.missing if kind not in present]
+    for document_list in lists:
+        present = {document.kind for document in document_list.documents}
+        missing = [kind.value for kind in document_list.missing if kind not in present]
         if missing:
-            params = {"kinds": missing, **slot.params}
-            issues.append(make_issue(slot.path, IssueCode.MISSING_DOCUMENT, params))
-        issues += islice(_slot_issues(slot, uploads, used), MAX_ISSUES_PER_LIST)
+            params = {"kinds": missing, **document_list.params}
+            issues.append(make_issue(document_list.path, IssueCode.MISSING_DOCUMENT, params))
+        issues += islice(_list_issues(document_list, uploads, used), MAX_ISSUES_PER_LIST)
         if len(issues) >= MAX_ISSUES:
             break
     return first_issue_per_path(issues)
 
 
-def _slot_issues(
-    slot: DocumentSlot, uploads: Mapping[str, UploadRef], used: set[UUID]
+def _list_issues(
+    document_list: DocumentList, uploads: Mapping[str, UploadRef], used: set[UUID]
 ) -> Iterator[Issue]:
-    """Issues of documents that cannot be claimed in the slot. Adds its uploads to `used`."""
-    free_kinds = set(slot.kinds)
-    for index, document in enumerate(slot.documents):
+    """Issues of documents that cannot be claimed in the list. Adds its uploads to `used`."""
+    free_kinds = set(document_list.kinds)
+    for index, document in enumerate(document_list.documents):
         upload = uploads.get(document.document_id)
         problem = _document_problem(document, upload, free_kinds, used)
         free_kinds.discard(document.kind)
@@ -149,17 +149,17 @@ def _slot_issues(
             used.add(upload.id)
         if problem is not None:
             field, code = problem
-            yield make_issue((*slot.path, index, field), code, slot.params)
+            yield make_issue((*document_list.path, index, field), code, document_list.params)
 
 
-def _document_slot(
+def _document_list(
     path: Path,
     documents: tuple[DocumentForm, ...],
     kinds: tuple[DocumentKind, ...],
     required: Collection[DocumentKind],
-) -> DocumentSlot:
+) -> DocumentList:
     missing = tuple(kind for kind in required if kind in kinds)
-    return DocumentSlot(path=path, documents=documents, kinds=kinds, missing=missing)
+    return DocumentList(path=path, documents=documents, kinds=kinds, missing=missing)
 
 
 def _document_problem(

@@ -38,11 +38,12 @@ class DocumentStore(Protocol):
     """A store of files with random hexadecimal names.
 
     All methods are safe to repeat and raise StorageUnavailable. `name` is stored with every
-    document. A call that was cancelled or has timed out may still take effect for `late_seconds`.
+    document. A call that was cancelled or has timed out may still take effect for
+    `late_effect_seconds`.
     """
 
     name: str
-    late_seconds: float
+    late_effect_seconds: float
 
     async def save(self, name: str, folder: Folder, source: Path) -> None:
         """Store a copy of `source`, replacing a file of the same name."""

@@ -50,7 +50,7 @@ class CloudinaryStore:
 
     name = "cloudinary"
     # Longer than Cloudinary works on an abandoned call.
-    late_seconds = 120.0
+    late_effect_seconds = 120.0
     TRANSIENT = (CloudinaryUnavailable,)
 
     def __init__(self, account: str, guard: ServiceGuard, *, timeout_seconds: float) -> None:

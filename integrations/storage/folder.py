@@ -23,7 +23,7 @@ PARTIAL_SUFFIX = ".new"
 
 class FolderStore:
     name = "folder"
-    late_seconds = 0.0
+    late_effect_seconds = 0.0
 
     def __init__(self, root: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> None:
         self.root = root

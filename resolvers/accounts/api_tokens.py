@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -16,13 +17,13 @@ from persistence.records import ApiTokenRecord
 from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.accounts.request_signing import signing_secret
-from resolvers.accounts.sessions import owner_scope, require_access
+from resolvers.accounts.sessions import require_access, revocation_scope
 from resolvers.accounts.tokens import TokenKind, hash_token
-from resolvers.idempotency import TokenCreation, create_token, derived_tokens, reserve_key
+from resolvers.idempotency import TokenCreation, create_token, find_created, reserve_key
 from resolvers.services import Services
 
 NAME_RULE = FreeText(max_length=80)
-MAX_DAYS = 365
+MAX_LIFETIME_DAYS = 365
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +81,7 @@ async def create(  # noqa: PLR0913 - the fields of a token
     async def add(uow: UnitOfWork) -> NewApiToken:
         earlier_id = await reserve_key(services, uow, creation)
         if earlier_id is not None:
-            return await _find_created(services, uow, creation, earlier_id)
+            return await _replay(services, uow, creation, earlier_id)
         await _add(uow, caller, record, token)
         return _new_api_token(services, token, record)
 
@@ -102,17 +103,17 @@ async def _add(uow: UnitOfWork, caller: Caller, record: ApiTokenRecord, token: s
     )
 
 
-async def _find_created(
+async def _replay(
     services: Services, uow: UnitOfWork, creation: TokenCreation, earlier_id: UUID
 ) -> NewApiToken:
     """Return the token of an earlier creation. Raises NotFound if it has ended."""
     # After a commit whose answer was lost, the retry finds its own id, which is no replay.
     is_replay = earlier_id != creation.object_id
-    for token in derived_tokens(services, creation, earlier_id):
-        record = await uow.api_tokens.find_active(hash_token(token), now=services.clock())
-        if record is not None:
-            return _new_api_token(services, token, record, is_replay=is_replay)
-    raise NotFound("This API token has ended. Use a new key to make another one.")
+    find = partial(uow.api_tokens.find_active, now=services.clock())
+    created = await find_created(services, creation, earlier_id, find)
+    if created is None:
+        raise NotFound("This API token has ended. Use a new Idempotency-Key for another one.")
+    return _new_api_token(services, *created, is_replay=is_replay)
 
 
 def _new_api_token(
@@ -145,7 +146,7 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
     require_session(caller, Role.VIEWER)
 
     async def end(uow: UnitOfWork) -> ApiTokenRecord:
-        token = await uow.api_tokens.delete(token_id, organiser_id=owner_scope(caller))
+        token = await uow.api_tokens.delete(token_id, organiser_id=revocation_scope(caller))
         if token is None:
             raise NotFound("There is no such API token.")
         await audit.record(
@@ -165,8 +166,8 @@ def _validate(name: str, days: int) -> str:
     """Return the normalised name. Raises InvalidForm."""
     name, code = NAME_RULE.parse(name)
     issues = [] if code is None else [make_issue((*INPUT, "name"), code, NAME_RULE.params(code))]
-    if not 1 <= days <= MAX_DAYS:
-        bounds = {"min": 1, "max": MAX_DAYS}
+    if not 1 <= days <= MAX_LIFETIME_DAYS:
+        bounds = {"min": 1, "max": MAX_LIFETIME_DAYS}
         issues.append(make_issue((*INPUT, "expiresInDays"), IssueCode.NUMBER_OUT_OF_RANGE, bounds))
     if issues:
         raise InvalidForm(issues)

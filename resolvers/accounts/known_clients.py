@@ -16,9 +16,12 @@ ACCOUNT_KEY_LENGTH = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownClient:
-    """A client. `accounts` are shortened keys of accounts that it signed in to, newest first."""
+    """A client with its random id.
 
-    device: str
+    `accounts` are shortened keys of accounts that it signed in to, newest first.
+    """
+
+    client_id: str
     accounts: tuple[str, ...]
 
     def has_signed_in_to(self, account: str) -> bool:
@@ -29,25 +32,25 @@ def read_known_client(services: Services, text: str | None) -> KnownClient | Non
     """Verify a cookie's value. None if it is missing, forged or too old."""
     if text is None or len(text) > MAX_LENGTH or not text.isascii():
         return None
-    claims = verify_signed(services.secrets, PURPOSE, text)
-    if claims is None:
+    values = verify_signed(services.secrets, PURPOSE, text)
+    if values is None:
         return None
-    device, issued_at, *accounts = claims
+    client_id, issued_at, *accounts = values
     if services.clock() - datetime.fromtimestamp(issued_at, UTC) >= LIFETIME:
         return None
-    return KnownClient(device=device, accounts=tuple(accounts))
+    return KnownClient(client_id=client_id, accounts=tuple(accounts))
 
 
-def device_id(services: Services, text: str) -> str | None:
+def known_client_id(services: Services, text: str) -> str | None:
     """Return the client's random id from a cookie's value. None if forged or too old."""
     client = read_known_client(services, text)
-    return client.device if client else None
+    return client.client_id if client else None
 
 
 def sign_known_client(services: Services, client: KnownClient | None, account: str) -> str:
     """Return the cookie's value for a client, None for a new one, that signed in to `account`."""
-    device = client.device if client else secrets.token_hex(16)
+    client_id = client.client_id if client else secrets.token_hex(16)
     key = account[:ACCOUNT_KEY_LENGTH]
     others = [other for other in client.accounts if other != key] if client else []
     issued_at = int(services.clock().timestamp())
-    return sign(services.secrets, PURPOSE, [device, issued_at, *[key, *others][:MAX_ACCOUNTS]])
+    return sign(services.secrets, PURPOSE, [client_id, issued_at, *[key, *others][:MAX_ACCOUNTS]])

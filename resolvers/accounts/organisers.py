@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -17,7 +18,7 @@ from persistence.records import OrganiserRecord
 from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.accounts.tokens import TokenKind, hash_token
-from resolvers.idempotency import TokenCreation, create_token, derived_tokens, reserve_key
+from resolvers.idempotency import TokenCreation, create_token, find_created, reserve_key
 from resolvers.services import Services
 
 _EMAIL = (*INPUT, "email")
@@ -60,7 +61,7 @@ async def create(
 ) -> OrganiserRecord:
     """Create an organiser who can sign in at once. Raises InvalidForm, BadUserInput."""
     require_session(caller, Role.OWNER)
-    email = _parse_email(email)
+    email = _require_email(email)
     require_strong(password, email=email)
     password_hash = await services.accounts.passwords.hash(password)
     now = services.clock()
@@ -95,7 +96,7 @@ async def invite(
     IdempotencyInProgress; NotFound for a key whose invitation was used, replaced or has expired.
     """
     require_session(caller, Role.OWNER)
-    address = _parse_email(email)
+    address = _require_email(email)
     creation = TokenCreation(
         caller=caller,
         operation="inviteOrganiser",
@@ -109,7 +110,7 @@ async def invite(
     async def add(uow: UnitOfWork) -> Invitation:
         earlier_id = await reserve_key(services, uow, creation)
         if earlier_id is not None:
-            return await _find_created(services, uow, creation, earlier_id)
+            return await _replay(services, uow, creation, earlier_id)
         organiser = await uow.organisers.invite(
             email=address,
             role=role,
@@ -135,22 +136,26 @@ async def invite(
     return invitation
 
 
-async def _find_created(
+async def _replay(
     services: Services, uow: UnitOfWork, creation: TokenCreation, earlier_id: UUID
 ) -> Invitation:
     """Return the invitation of an earlier creation. Raises NotFound if it has ended."""
     # After a commit whose answer was lost, the retry finds its own id, which is no replay.
     is_replay = earlier_id != creation.object_id
-    for token in derived_tokens(services, creation, earlier_id):
-        invitation = await uow.organisers.find_invitation(hash_token(token), now=services.clock())
-        if invitation is not None:
-            return Invitation(
-                organiser=invitation.organiser,
-                token=token,
-                expires_at=invitation.expires_at,
-                is_replay=is_replay,
-            )
-    raise NotFound("This invitation was used, replaced or has expired. Use a new key for another.")
+    find = partial(uow.organisers.find_invitation, now=services.clock())
+    created = await find_created(services, creation, earlier_id, find)
+    if created is None:
+        raise NotFound(
+            "This invitation was used, replaced or has expired. Use a new Idempotency-Key for"
+            " another one."
+        )
+    token, invitation = created
+    return Invitation(
+        organiser=invitation.organiser,
+        token=token,
+        expires_at=invitation.expires_at,
+        is_replay=is_replay,
+    )
 
 
 async def accept_invitation(services: Services, *, token: str, password: str) -> OrganiserRecord:
@@ -225,7 +230,7 @@ async def reset_password(
 ) -> PasswordResetResult:
     """Set a new password and end all sessions and API tokens. Raises InvalidForm, NotFound."""
     require_session(caller, Role.OWNER)
-    email = _parse_email(email)
+    email = _require_email(email)
     require_strong(password, email=email)
     password_hash = await services.accounts.passwords.hash(password)
     now = services.clock()
@@ -259,7 +264,7 @@ def _exists() -> BadUserInput:
     )
 
 
-def _parse_email(value: object) -> str:
+def _require_email(value: object) -> str:
     """Raises InvalidForm."""
     try:
         return parse_email(value)

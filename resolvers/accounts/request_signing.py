@@ -75,7 +75,7 @@ async def require_signature(
         repeatable=False,
     )
     if not is_new:
-        raise Unauthenticated("This request was made before.")
+        raise Unauthenticated("This nonce was used before.")
 
 
 def _is_recent(timestamp: str, now: datetime) -> bool:

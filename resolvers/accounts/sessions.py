@@ -174,7 +174,7 @@ async def revoke_session(services: Services, caller: Caller, session_id: UUID) -
     require_session(caller, Role.VIEWER)
 
     async def end(uow: UnitOfWork) -> SessionRecord:
-        session = await uow.sessions.delete(session_id, organiser_id=owner_scope(caller))
+        session = await uow.sessions.delete(session_id, organiser_id=revocation_scope(caller))
         if session is None:
             raise NotFound("There is no such session.")
         await audit.record(
@@ -201,7 +201,7 @@ def require_access(caller: Caller, organiser_id: UUID | None) -> UUID:
     return organiser_id
 
 
-def owner_scope(caller: Caller) -> UUID | None:
+def revocation_scope(caller: Caller) -> UUID | None:
     """Return the organiser whose sessions and tokens the caller may end; None for everybody's."""
     is_owner = caller.kind == CallerKind.SYSTEM or caller.role == Role.OWNER
     return None if is_owner else caller.organiser_id

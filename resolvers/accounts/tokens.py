@@ -12,7 +12,10 @@ _TOKEN = re.compile(r"ic[ist]_[A-Za-z0-9_-]{43}")
 
 
 class TokenEnded(Unauthenticated):
-    """An issued token has expired or was replaced. Does not count as a guess."""
+    """An issued token has expired or was replaced.
+
+    Callers that count unknown tokens as guesses do not count this one.
+    """
 
 
 class TokenKind(StrEnum):

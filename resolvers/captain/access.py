@@ -7,7 +7,7 @@ from uuid import UUID
 from domain.auth.roles import CAPTAIN_ACTOR, MANAGE_TOKEN_PREFIX
 from domain.errors.exceptions import Unauthenticated
 from domain.registration.names import require_reason
-from domain.teams.status import TeamAction
+from domain.teams.status import TeamAction, transition
 from persistence.fast import json_rendering
 from persistence.fast.json_rendering import JsonSql
 from persistence.records import TeamRecord
@@ -17,8 +17,8 @@ from resolvers.security.secrets import verify_manage_token
 from resolvers.services import Services
 from resolvers.teams.decisions import (
     Decision,
+    apply_decision,
     decision_request,
-    execute_decision,
     load_team,
     lock_team,
 )
@@ -72,9 +72,10 @@ async def _withdraw(
     services: Services, team: TeamRecord, decision: Decision, uow: UnitOfWork
 ) -> TeamRecord:
     request = decision_request(decision, actor=CAPTAIN_ACTOR)
-    await lock_team(services, uow, decision.reference, request)
+    locked = await lock_team(services, uow, decision.reference, request)
     require_same_token(team, await load_team(uow, team.id))
-    return await execute_decision(services, decision, uow, actor=CAPTAIN_ACTOR)
+    status = transition(locked.status, decision.action, is_captain=True)
+    return await apply_decision(services, uow, locked, decision, status, actor=CAPTAIN_ACTOR)
 
 
 def require_same_token(checked: TeamRecord, current: TeamRecord) -> None:

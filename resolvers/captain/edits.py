@@ -25,16 +25,16 @@ from persistence.records import (
 )
 from persistence.unit_of_work import UnitOfWork
 from resolvers.captain.access import my_team, require_same_token
-from resolvers.captain.document_slots import (
-    OwnedSlot,
-    document_slot,
+from resolvers.captain.document_lists import (
+    PlayerDocumentList,
+    build_document_list,
     replace_documents,
     replacement_issues,
     require_known_players,
 )
 from resolvers.documents.links import find_uploads
 from resolvers.services import Services
-from resolvers.teams.decisions import ChangeRequest, TeamActivity, load_team, lock_team
+from resolvers.teams.decisions import TeamActivity, VersionedRequest, load_team, lock_team
 from resolvers.teams.edits import Edit, apply_edit, current_form, player_form
 
 _OPERATION = Operation.UPDATE_MY_TEAM
@@ -61,7 +61,7 @@ class TeamUpdate:
 async def update_my_team(services: Services, token: str | None, update: TeamUpdate) -> TeamRecord:
     """Apply the update; return the team after it, with the same version if nothing differs.
 
-    Raises Unauthenticated, InvalidForm, StaleVersion, InvalidStatusTransition,
+    Raises Unauthenticated, InvalidForm, StaleVersion, InvalidStatusTransition, RegistrationNotOpen,
     RegistrationClosed.
     """
     team = await my_team(services, token)
@@ -77,7 +77,7 @@ async def _apply_update(
     uploads: Mapping[str, DocumentRecord],
     uow: UnitOfWork,
 ) -> TeamRecord:
-    request = ChangeRequest(
+    request = VersionedRequest(
         actor=CAPTAIN_ACTOR,
         operation=_OPERATION,
         expected_version=update.expected_version,
@@ -89,22 +89,22 @@ async def _apply_update(
     tournament = await uow.tournaments.get_active()
     _require_open(services, locked, tournament)
     squad = _squad(before, update)
-    slots = _document_slots(before, update, squad)
+    lists = _document_lists(before, update, squad)
     edit = replace(
         _edit(before, update, squad, tournament),
-        issues=replacement_issues(slots, uploads),
+        issues=replacement_issues(lists, uploads),
         documents=len(uploads),
     )
     activity = TeamActivity(actor=CAPTAIN_ACTOR, action=AUDIT_ACTION_BY_OPERATION[_OPERATION])
     after = await apply_edit(services, uow, locked, before, edit, tournament, activity)
     if not uploads:
         return after
-    await replace_documents(services, uow, team.id, slots, uploads)
+    await replace_documents(services, uow, team.id, lists, uploads)
     return await load_team(uow, team.id)
 
 
 def _require_open(services: Services, team: LockedTeam, tournament: TournamentRecord) -> None:
-    """Raises RegistrationClosed, InvalidStatusTransition.
+    """Raises RegistrationNotOpen, RegistrationClosed, InvalidStatusTransition.
 
     Changes that organisers have requested may be made after the closing date.
     """
@@ -147,23 +147,25 @@ def _edit(
     )
 
 
-def _document_slots(
+def _document_lists(
     before: TeamRecord, update: TeamUpdate, squad: Sequence[SquadEntry]
-) -> list[OwnedSlot]:
+) -> list[PlayerDocumentList]:
     """Require documents of new players only; `resubmitMyTeam` requires all missing ones."""
     path = (*INPUT, "documents")
-    slot = document_slot(path, update.documents, TEAM_KINDS, before.documents, ())
-    slots: list[OwnedSlot] = [(replace(slot, missing=()), None)]
+    document_list = build_document_list(path, update.documents, TEAM_KINDS, before.documents, ())
+    lists: list[PlayerDocumentList] = [(replace(document_list, missing=()), None)]
     if update.players is None:
-        return slots
+        return lists
     for index, (player_id, player, form) in enumerate(squad):
         path = (*INPUT, "players", index, "documents")
         if player is None:
             required = before.required_documents
-            slot = document_slot(path, form.documents, PLAYER_KINDS, (), required)
+            document_list = build_document_list(path, form.documents, PLAYER_KINDS, (), required)
         else:
-            slot = document_slot(path, form.documents, PLAYER_KINDS, player.documents, ())
+            document_list = build_document_list(
+                path, form.documents, PLAYER_KINDS, player.documents, ()
+            )
             code = player_code(before.code, player.position)
-            slot = replace(slot, missing=(), player_code=code)
-        slots.append((slot, player_id))
-    return slots
+            document_list = replace(document_list, missing=(), player_code=code)
+        lists.append((document_list, player_id))
+    return lists

@@ -14,16 +14,22 @@ from domain.teams.status import TeamAction, transition
 from persistence.records import DocumentRecord, TeamRecord
 from persistence.unit_of_work import UnitOfWork
 from resolvers.captain.access import my_team, require_same_token
-from resolvers.captain.document_slots import (
-    OwnedSlot,
-    document_slot,
+from resolvers.captain.document_lists import (
+    PlayerDocumentList,
+    build_document_list,
     replace_documents,
     replacement_issues,
     require_known_players,
 )
 from resolvers.documents.links import find_uploads
 from resolvers.services import Services
-from resolvers.teams.decisions import ChangeRequest, Decision, apply_decision, load_team, lock_team
+from resolvers.teams.decisions import (
+    Decision,
+    VersionedRequest,
+    apply_decision,
+    load_team,
+    lock_team,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +59,7 @@ async def _resubmit(
     uploads: Mapping[str, DocumentRecord],
     uow: UnitOfWork,
 ) -> TeamRecord:
-    request = ChangeRequest(
+    request = VersionedRequest(
         actor=CAPTAIN_ACTOR,
         operation=TeamAction.RESUBMIT.value,
         expected_version=resubmission.expected_version,
@@ -63,11 +69,11 @@ async def _resubmit(
     before = await load_team(uow, team.id)
     require_same_token(team, before)
     status = transition(locked.status, TeamAction.RESUBMIT, is_captain=True)
-    slots = _document_slots(before, resubmission)
-    issues = replacement_issues(slots, uploads)
+    lists = _document_lists(before, resubmission)
+    issues = replacement_issues(lists, uploads)
     if issues:
         raise InvalidForm(issues)
-    await replace_documents(services, uow, team.id, slots, uploads)
+    await replace_documents(services, uow, team.id, lists, uploads)
     decision = Decision(
         reference=team.id.hex,
         expected_version=resubmission.expected_version,
@@ -76,8 +82,8 @@ async def _resubmit(
     return await apply_decision(services, uow, locked, decision, status, actor=CAPTAIN_ACTOR)
 
 
-def _document_slots(team: TeamRecord, resubmission: Resubmission) -> list[OwnedSlot]:
-    """Build the slots of the team and of every player. Raises InvalidForm.
+def _document_lists(team: TeamRecord, resubmission: Resubmission) -> list[PlayerDocumentList]:
+    """Build the lists of the team and of every player. Raises InvalidForm.
 
     A player that the input does not name gets the next free index in paths of issues.
     """
@@ -90,10 +96,14 @@ def _document_slots(team: TeamRecord, resubmission: Resubmission) -> list[OwnedS
     }
     required = team.required_documents
     path: Path = (*INPUT, "documents")
-    slot = document_slot(path, resubmission.documents, TEAM_KINDS, team.documents, required)
-    slots: list[OwnedSlot] = [(slot, None)]
+    document_list = build_document_list(
+        path, resubmission.documents, TEAM_KINDS, team.documents, required
+    )
+    lists: list[PlayerDocumentList] = [(document_list, None)]
     for code, player in codes.items():
         path = (*INPUT, "players", order[code], "documents")
-        slot = document_slot(path, forms.get(code, ()), PLAYER_KINDS, player.documents, required)
-        slots.append((replace(slot, player_code=code), player.id))
-    return slots
+        document_list = build_document_list(
+            path, forms.get(code, ()), PLAYER_KINDS, player.documents, required
+        )
+        lists.append((replace(document_list, player_code=code), player.id))
+    return lists

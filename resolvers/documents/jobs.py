@@ -105,8 +105,8 @@ async def delete_file(services: Services, message: Message) -> None:
     moves = [UUID(move_id) for move_id in payload.get("moves", ())]
     if not moves:
         return
-    settled_at = message.created_at + timedelta(seconds=store.late_seconds)
-    is_early = services.clock() < settled_at
+    moves_end_at = message.created_at + timedelta(seconds=store.late_effect_seconds)
+    is_early = services.clock() < moves_end_at
     if is_early or await services.database.read(
         lambda uow: uow.outbox.is_any_pending(message_ids=moves)
     ):
@@ -116,7 +116,7 @@ async def delete_file(services: Services, message: Message) -> None:
 HANDLERS: Mapping[str, Handler] = {MOVE: move_files, DELETE: delete_file}
 
 
-async def prune(services: Services, parts: ErrorCollector) -> PrunedDocuments:
+async def prune(services: Services, errors: ErrorCollector) -> PrunedDocuments:
     """Delete unclaimed uploads and documents past their retention. Safe to repeat.
 
     Each batch is one transaction together with the messages that delete its files, so a run that
@@ -124,11 +124,11 @@ async def prune(services: Services, parts: ErrorCollector) -> PrunedDocuments:
     """
     run = services.database.run
     unclaimed = expired = 0
-    while count := await parts.run(run(partial(_delete_unclaimed, services)), default=0):
+    while count := await errors.run(run(partial(_delete_unclaimed, services)), default=0):
         unclaimed += count
     for retention_class in RetentionClass:
         delete_batch = partial(_delete_expired, services, retention_class)
-        while count := await parts.run(run(delete_batch), default=0):
+        while count := await errors.run(run(delete_batch), default=0):
             expired += count
     if unclaimed or expired:
         log.info("documents_pruned", unclaimed=unclaimed, expired=expired)

@@ -106,7 +106,7 @@ async def open_document(services: Services, link: str) -> AsyncGenerator[Documen
 
 async def _record_view(uow: UnitOfWork, *, link: SignedLink, now: datetime) -> OwnedDocument | None:
     caller = await resolve_link_caller(uow, link, Role.REVIEWER)
-    document_id = UUID(link.claims[0])
+    document_id = UUID(link.values[0])
     owned = await uow.documents.find_owned(document_id)
     if owned is not None:
         await audit.record(

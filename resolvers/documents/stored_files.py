@@ -32,9 +32,9 @@ from resolvers.services import Services
 SAFE_AGE_SECONDS = 3_600
 BATCH_SIZE = 1_000
 MAX_MISSING = 100
-# Orphans deleted without `is_forced`: 20, or a tenth of this database's files.
+# Orphans deleted without `is_forced`: 20, or this share of this database's files.
 MAX_ORPHANS = 20
-MAX_ORPHAN_FRACTION = 10
+MAX_ORPHAN_SHARE = 0.1
 
 log = structlog.get_logger(__name__)
 
@@ -140,12 +140,12 @@ async def repair_all(services: Services) -> None:
 async def clean_up(services: Services, store: DocumentStore, *, is_forced: bool) -> Cleanup:
     """Repair a store, then delete its orphans and duplicates.
 
-    Nothing is deleted if there are more orphans than MAX_ORPHANS and than one in
-    MAX_ORPHAN_FRACTION files, unless forced. Raises StorageUnavailable, ServiceUnavailable.
+    Unless forced, nothing is deleted if there are more orphans than MAX_ORPHANS and than the share
+    MAX_ORPHAN_SHARE of the files. Raises StorageUnavailable, ServiceUnavailable.
     """
     comparison = await repair(services, store)
     orphans, own = comparison.orphans, comparison.own
-    if len(orphans) > max(MAX_ORPHANS, own // MAX_ORPHAN_FRACTION) and not is_forced:
+    if len(orphans) > max(MAX_ORPHANS, own * MAX_ORPHAN_SHARE) and not is_forced:
         return Cleanup(store=store.name, deleted=0, left=len(orphans), own=own)
     for name in orphans:
         await delete_everywhere(store, name)

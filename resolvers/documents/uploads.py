@@ -79,7 +79,7 @@ class UploadProgress:
 
 
 def open_upload(services: Services, file: UploadRequest) -> tuple[Ticket, str]:
-    """Return a ticket and its signed text. Raises what `check_announcement` raises."""
+    """Return a ticket and its signed text. Raises what `validate_upload_request` raises."""
     validate_upload_request(file)
     ticket = Ticket(
         document_id=new_id(),
@@ -89,22 +89,22 @@ def open_upload(services: Services, file: UploadRequest) -> tuple[Ticket, str]:
         # The signed text has whole seconds.
         expires_at=(services.clock() + services.storage.ticket_lifetime).replace(microsecond=0),
     )
-    claims = (
+    values = (
         ticket.document_id.hex,
         ticket.kind.value,
         ticket.byte_size,
         ticket.sha256.hex(),
         int(ticket.expires_at.timestamp()),
     )
-    return ticket, sign(services.secrets, TICKET_PURPOSE, claims)
+    return ticket, sign(services.secrets, TICKET_PURPOSE, values)
 
 
 def read_ticket(services: Services, text: str) -> Ticket:
     """Raises InvalidSignature, UploadExpired."""
-    claims = verify_signed(services.secrets, TICKET_PURPOSE, text)
-    if claims is None:
+    values = verify_signed(services.secrets, TICKET_PURPOSE, text)
+    if values is None:
         raise InvalidSignature("There is no such upload.")
-    document_id, kind, byte_size, sha256, expires_at = claims
+    document_id, kind, byte_size, sha256, expires_at = values
     ticket = Ticket(
         document_id=UUID(document_id),
         kind=DocumentKind(kind),
@@ -208,7 +208,7 @@ async def _receive_whole(services: Services, ticket: Ticket, chunks: AsyncIterat
 async def _receive_range(
     services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], byte_range: ByteRange
 ) -> int:
-    """Return the offset after the range. Raises BadUserInput."""
+    """Return the offset after the range. Raises MalformedRequest."""
     offset = byte_range.start
     async for chunk in chunks:
         if offset + len(chunk) > byte_range.end:

@@ -167,8 +167,8 @@ async def _read_batch(export: Export, query: TeamQuery, uow: UnitOfWork) -> Page
 async def _open(services: Services, link: SignedLink, uow: UnitOfWork) -> Export:
     caller = await resolve_link_caller(uow, link, Role.VIEWER)
     try:
-        export_format = ExportFormat(link.claims[0])
-        team_filter = decode_filter(json.loads(link.claims[1]))
+        export_format = ExportFormat(link.values[0])
+        team_filter = decode_filter(json.loads(link.values[1]))
     except (ValueError, TypeError):
         # Signed by another version of the service with other filters.
         raise NotFound(EXPIRED) from None

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
@@ -16,12 +17,17 @@ from resolvers.services import DiskProbe, HealthSource, Services
 if TYPE_CHECKING:
     from resilience.circuit_breaker import ServiceGuard
 
-Status = Literal["OK", "DEGRADED", "DOWN"]
 
-_STATUS_BY_BREAKER_STATE: dict[BreakerState, Status] = {
-    BreakerState.CLOSED: "OK",
-    BreakerState.HALF_OPEN: "DEGRADED",
-    BreakerState.OPEN: "DOWN",
+class HealthStatus(StrEnum):
+    OK = "OK"
+    DEGRADED = "DEGRADED"
+    DOWN = "DOWN"
+
+
+_STATUS_BY_BREAKER_STATE = {
+    BreakerState.CLOSED: HealthStatus.OK,
+    BreakerState.HALF_OPEN: HealthStatus.DEGRADED,
+    BreakerState.OPEN: HealthStatus.DOWN,
 }
 
 
@@ -30,7 +36,7 @@ class CheckResult:
     """Health of one component. `latency_ms` is None if it did not answer or was not called."""
 
     name: str
-    status: Status
+    status: HealthStatus
     latency_ms: float | None = None
 
 
@@ -38,7 +44,7 @@ class CheckResult:
 class HealthReport:
     """DOWN without a writable database, DEGRADED if any other component is not OK."""
 
-    status: Status
+    status: HealthStatus
     checks: tuple[CheckResult, ...]
 
 
@@ -52,10 +58,12 @@ async def health(services: Services) -> HealthReport:
         *(_check_source(task) for task in services.background if not task.is_healthy),
     )
     checks = (database, *components)
-    if database.status == "DOWN":
-        return HealthReport(status="DOWN", checks=checks)
-    is_healthy = all(check.status == "OK" for check in components)
-    return HealthReport(status="OK" if is_healthy else "DEGRADED", checks=checks)
+    if database.status == HealthStatus.DOWN:
+        return HealthReport(status=HealthStatus.DOWN, checks=checks)
+    is_healthy = all(check.status == HealthStatus.OK for check in components)
+    return HealthReport(
+        status=HealthStatus.OK if is_healthy else HealthStatus.DEGRADED, checks=checks
+    )
 
 
 async def check_database(services: Services) -> CheckResult:
@@ -65,11 +73,13 @@ async def check_database(services: Services) -> CheckResult:
     try:
         latency_ms = round(await database.ping(), 2)
     except ServiceUnavailable:
-        return CheckResult(name="database", status="DOWN")
+        return CheckResult(name="database", status=HealthStatus.DOWN)
     finally:
         is_writable = await write_probe
     return CheckResult(
-        name="database", status="OK" if is_writable else "DOWN", latency_ms=latency_ms
+        name="database",
+        status=HealthStatus.OK if is_writable else HealthStatus.DOWN,
+        latency_ms=latency_ms,
     )
 
 
@@ -102,14 +112,16 @@ def _check_breaker(guard: "ServiceGuard") -> CheckResult:
 
 
 def _check_source(source: HealthSource) -> CheckResult:
-    return CheckResult(name=source.name, status="OK" if source.is_healthy else "DEGRADED")
+    return CheckResult(
+        name=source.name, status=HealthStatus.OK if source.is_healthy else HealthStatus.DEGRADED
+    )
 
 
 async def _check_disks(disks: Sequence[DiskProbe]) -> list[CheckResult]:
     """Return results for unhealthy disks only."""
     results = await asyncio.gather(*(disk.is_healthy() for disk in disks))
     return [
-        CheckResult(name=disk.name, status="DEGRADED")
+        CheckResult(name=disk.name, status=HealthStatus.DEGRADED)
         for disk, is_healthy in zip(disks, results, strict=True)
         if not is_healthy
     ]

@@ -43,13 +43,13 @@ class Diagnosis:
     """Inconsistencies.
 
     `drift` lists slot counters that differ from the number of live teams. `comparisons` has an
-    entry for each store that answered, `stores_away` the names of the others. `old_names` counts,
-    by table, normalised names that still contain invisible characters.
+    entry for each store that answered, `unavailable_stores` the names of the others. `old_names`
+    counts, by table, normalised names that still contain invisible characters.
     """
 
     drift: list[Drift]
     store: str
-    stores_away: tuple[str, ...]
+    unavailable_stores: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     old_names: dict[str, int]
 
@@ -66,7 +66,7 @@ async def diagnose(services: Services) -> Diagnosis:
     return Diagnosis(
         drift=await services.database.read(lambda uow: uow.maintenance.list_drift()),
         store=services.storage.primary_store.name,
-        stores_away=tuple(unavailable),
+        unavailable_stores=tuple(unavailable),
         comparisons=tuple(comparisons),
         old_names=await services.database.read(normalized_names.count_outdated),
     )
@@ -78,25 +78,25 @@ async def prune(services: Services) -> PruneResult:
     Safe to repeat and to kill at any point. A step that fails does not prevent the others; its
     error is raised at the end. Files without a document are left to `stored_files.clean_up_all`.
     """
-    database, parts, now = services.database, ErrorCollector(), services.clock()
-    keys = await parts.run(
+    database, errors, now = services.database, ErrorCollector(), services.clock()
+    keys = await errors.run(
         database.run(lambda uow: uow.maintenance.delete_expired_keys(now=now)), default=0
     )
     idle_since = now - services.accounts.session_idle_timeout
-    credentials = await parts.run(
+    credentials = await errors.run(
         database.run(partial(_delete_expired_credentials, now=now, idle_since=idle_since)),
         default=0,
     )
-    names = await parts.run(normalized_names.renormalize(database), default=0)
-    pruned = await jobs.prune(services, parts)
-    await parts.run(deliver_due(services, jobs.HANDLERS), default=0)
-    messages = await parts.run(prune_outbox(services), default=0)
-    unfinished = await parts.run(stored_files.sweep_unfinished(services), default=0)
+    names = await errors.run(normalized_names.renormalize(database), default=0)
+    pruned = await jobs.prune(services, errors)
+    await errors.run(deliver_due(services, jobs.HANDLERS), default=0)
+    messages = await errors.run(prune_outbox(services), default=0)
+    unfinished = await errors.run(stored_files.sweep_unfinished(services), default=0)
     buffer = services.storage.upload_buffer
     ttl_seconds = services.storage.unclaimed_ttl.total_seconds()
-    swept = await parts.run(buffer.sweep_ended(now=services.clock()), default=0)
-    swept += await parts.run(buffer.sweep(older_than_seconds=ttl_seconds), default=0)
-    parts.raise_errors()
+    swept = await errors.run(buffer.sweep_ended(now=services.clock()), default=0)
+    swept += await errors.run(buffer.sweep(older_than_seconds=ttl_seconds), default=0)
+    errors.raise_errors()
     return PruneResult(
         idempotency_records=keys,
         unclaimed_uploads=pruned.unclaimed,
@@ -137,18 +137,18 @@ async def run_maintenance(services: Services) -> None:
     Stores are compared at most once an hour over all processes, also after failures: listing a
     store may cost quota.
     """
-    parts, now = ErrorCollector(), services.clock()
+    errors, now = ErrorCollector(), services.clock()
     until = now + COMPARISON_INTERVAL
-    taking_turn = services.database.run(
+    acquisition = services.database.run(
         lambda uow: uow.maintenance.acquire_job_lease("compare_stores", now=now, until=until)
     )
-    if await parts.run(taking_turn, default=False):
-        await parts.run(stored_files.repair_all(services), default=None)
-    await parts.run(prune(services), default=None)
-    parts.raise_errors()
+    if await errors.run(acquisition, default=False):
+        await errors.run(stored_files.repair_all(services), default=None)
+    await errors.run(prune(services), default=None)
+    errors.raise_errors()
 
 
-async def prune_periodically(
+async def run_maintenance_periodically(
     services: Services,
     task: BackgroundTask,
     *,

@@ -57,33 +57,34 @@ async def _register(services: Services, number: int) -> bool:
 
 def demo_form(number: int) -> TeamForm:
     """Return the form of demo team `number`, counted from 0, with unique contacts."""
-    chance = random.Random(number)  # noqa: S311  # reproducible, no secrets
+    generator = random.Random(number)  # noqa: S311  # reproducible, no secrets
     town = _TOWNS[number % len(_TOWNS)]
     church = f"CSI {_SAINTS[number // len(_TOWNS) % len(_SAINTS)]} Church {town}"
     return TeamForm(
         team_name=f"{town} {_TEAM_NAMES[number % len(_TEAM_NAMES)]} {number + 1}",
         church_name=church,
-        captain=_person(chance, f"captain{number + 1}", 9_000_000_000 + 2 * number),
-        vice_captain=_person(chance, f"vice{number + 1}", 9_000_000_001 + 2 * number),
-        players=tuple(_player(chance, index) for index in range(SQUAD_SIZE)),
+        captain=_person(generator, f"captain{number + 1}", 9_000_000_000 + 2 * number),
+        vice_captain=_person(generator, f"vice{number + 1}", 9_000_000_001 + 2 * number),
+        players=tuple(_player(generator, index) for index in range(SQUAD_SIZE)),
     )
 
 
-def _person(chance: random.Random, mailbox: str, phone: int) -> PersonForm:
+def _person(generator: random.Random, mailbox: str, phone: int) -> PersonForm:
     # A further surname, chosen by the phone number, makes the names within a team differ.
-    name = f"{_name(chance)} {_FAMILY_NAMES[phone % len(_FAMILY_NAMES)]}"
+    name = f"{_name(generator)} {_FAMILY_NAMES[phone % len(_FAMILY_NAMES)]}"
     return PersonForm(name=name, phone=f"+91{phone}", email=f"{mailbox}@demo.example")
 
 
-def _player(chance: random.Random, index: int) -> PlayerForm:
-    birth = date(1990, 1, 1) + timedelta(days=chance.randrange(6000) * 16 % 6000 + index)
+def _player(generator: random.Random, index: int) -> PlayerForm:
+    birth = date(1990, 1, 1) + timedelta(days=generator.randrange(6000) * 16 % 6000 + index)
     return PlayerForm(
-        name=_name(chance),
+        name=_name(generator),
         role=_ROLES[index % len(_ROLES)].value,
         jersey_number=index + 1,
         date_of_birth=birth.isoformat(),
     )
 
 
-def _name(chance: random.Random) -> str:
-    return f"{chance.choice(_INITIALS)}{chance.choice(_GIVEN_NAMES)} {chance.choice(_FAMILY_NAMES)}"
+def _name(generator: random.Random) -> str:
+    initials, given_name = generator.choice(_INITIALS), generator.choice(_GIVEN_NAMES)
+    return f"{initials}{given_name} {generator.choice(_FAMILY_NAMES)}"

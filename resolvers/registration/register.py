@@ -76,30 +76,29 @@ _KEY_PATH = (*INPUT, "idempotencyKey")
 class RegistrationResult:
     """A registered team.
 
-    `is_replay`: the key was used for the same form before, and nothing was written. `shows_people`
-    is False if the manage token has been reissued since: a client that can only repeat the form
-    must not read the team's present contacts or the organisers' messages.
+    `is_replay`: the key was used for the same form before, and nothing was written.
+    `shows_personal_data` is False if the manage token has been reissued since: a client that can
+    only repeat the form must not read the team's present contacts or the organisers' messages.
     """
 
     team: TeamRecord
     manage_token: str
     is_replay: bool
-    shows_people: bool = True
+    shows_personal_data: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
-    """Result of a dry run."""
+class DryRunResult:
+    """Issues of a form, and codes of errors that any registration of its church would get."""
 
     issues: tuple[Issue, ...]
     blockers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Evaluation:
-    """A form checked against a tournament's rules. `uploads` are by id as written in the form."""
+class _CheckedForm:
+    """A form checked against the rules. `uploads` are by id as written in the form."""
 
-    tournament: TournamentRecord
     validation: FormValidation
     uploads: Mapping[str, DocumentRecord]
     document_issues: tuple[Issue, ...]
@@ -135,21 +134,21 @@ async def register_team(
     """
     now = services.clock()
     tournament = await lookups.get_active_tournament(services.database)
-    evaluation = await _evaluate(services, form, tournament, now)
-    if evaluation.is_refused:
+    checked = await _check_form(services, form, tournament, now)
+    if checked.is_refused:
         # A valid form finds out by storing that its key was used. A refused form is not stored, so
         # the key is looked up here.
         replay = await _replay(services, form, key, now)
         if replay is not None:
             return replay
-    validation = evaluation.validation
+    validation = checked.validation
     require_open(tournament.rules, now)
-    if validation.team is None or evaluation.document_issues:
-        raise await _rejection(services, tournament, validation, evaluation.document_issues)
-    players = player_records(validation.team, form, evaluation.uploads)
-    documents = claimed_documents(form.documents, evaluation.uploads)
+    if validation.team is None or checked.document_issues:
+        raise await _rejection(services, tournament, validation, checked.document_issues)
+    players = player_records(validation.team, form, checked.uploads)
+    documents = claimed_documents(form.documents, checked.uploads)
     digest = fingerprint(services.secrets, form) if key is not None else b""
-    stored = RegistrationRows(
+    rows = RegistrationRows(
         tournament=tournament,
         entry=validation.team,
         players=players,
@@ -161,7 +160,7 @@ async def register_team(
         request_id=request_id,
     )
     try:
-        team = await insert_registration(services.database, stored, documents)
+        team = await insert_registration(services.database, rows, documents)
     except (InvalidForm, DocumentsUnavailable) as error:
         raise await _conflict(services, form, tournament, now, error) from None
     if team is None:
@@ -174,7 +173,7 @@ async def register_team(
     return RegistrationResult(team=team, manage_token=token, is_replay=False)
 
 
-async def validate_team(services: Services, form: TeamForm) -> Validation:
+async def validate_team(services: Services, form: TeamForm) -> DryRunResult:
     """Check the form like `register_team`, except for duplicate contacts. Write nothing.
 
     Telling whether a captain's e-mail or phone number is registered would disclose it.
@@ -189,30 +188,31 @@ async def validate_team(services: Services, form: TeamForm) -> Validation:
     issues = (*validation.issues, *validate_documents(form, tournament.rules, uploads))
     if taken.has_team_name:
         issues = (*issues, duplicate_team_name())
-    return Validation(
+    return DryRunResult(
         issues=first_issue_per_path(issues), blockers=_blockers(tournament, taken, now)
     )
 
 
 async def insert_registration(
-    database: Database, stored: RegistrationRows, documents: tuple[DocumentRecord, ...]
+    database: Database, rows: RegistrationRows, documents: tuple[DocumentRecord, ...]
 ) -> TeamRecord | None:
     """Return the stored team; None if the idempotency key was used before.
 
     Raises ChurchLimitReached, TournamentFull, RegistrationNotOpen, RegistrationClosed,
     InvalidForm, DocumentsUnavailable, IdempotencyInProgress.
     """
-    answer = _team_record(stored, documents, code="", church=_unfilled_church(stored.tournament))
+    # The team as the response shows it, except for code and church, which the statement returns.
+    preview = _team_record(rows, documents, code="", church=_placeholder_church(rows.tournament))
     try:
-        result = await fast_registration.store(database, stored, answer=answer)
+        result = await fast_registration.store(database, rows, answer=preview)
     except ChurchFull as error:
-        limit = stored.tournament.rules.teams_per_church or 0
+        limit = rows.tournament.rules.teams_per_church or 0
         raise ChurchLimitReached(limit=limit, registered=limit) from error
     except TournamentUnavailable as error:
-        raise await _unavailable_error(database, stored) from error
+        raise await _unavailable_error(database, rows) from error
     if result is None:
         return None
-    return _team_record(stored, documents, code=result.code, church=result.church)
+    return _team_record(rows, documents, code=result.code, church=result.church)
 
 
 def player_records(
@@ -255,48 +255,46 @@ def document_claims(
     )
 
 
-def _unfilled_church(tournament: TournamentRecord) -> ChurchRecord:
-    """The church as far as it is known before the statement has returned it."""
+def _placeholder_church(tournament: TournamentRecord) -> ChurchRecord:
     return ChurchRecord(id=tournament.id, name="", taken=0, limit=tournament.rules.teams_per_church)
 
 
 def _team_record(
-    stored: RegistrationRows,
+    rows: RegistrationRows,
     documents: tuple[DocumentRecord, ...],
     *,
     code: str,
     church: ChurchRecord,
 ) -> TeamRecord:
-    entry = stored.entry
+    entry = rows.entry
     return TeamRecord(
-        id=stored.idempotency.object_id,
+        id=rows.idempotency.object_id,
         code=code,
         name=entry.team_name,
         status=TeamStatus.PENDING,
         version=1,
         manage_generation=FIRST_GENERATION,
-        registered_at=stored.now,
-        updated_at=stored.now,
+        registered_at=rows.now,
+        updated_at=rows.now,
         church=church,
         captain=entry.captain,
         vice_captain=entry.vice_captain,
-        players=stored.players,
+        players=rows.players,
         documents=documents,
-        required_documents=stored.tournament.rules.required_documents,
+        required_documents=rows.tournament.rules.required_documents,
     )
 
 
-async def _evaluate(
+async def _check_form(
     services: Services, form: TeamForm, tournament: TournamentRecord, now: datetime
-) -> _Evaluation:
+) -> _CheckedForm:
     validation = validate_form(form, tournament.rules, today=local_date(tournament.time_zone, now))
     uploads = await form_uploads(services, form)
     issues = validate_documents(form, tournament.rules, upload_refs(uploads))
     # Capacity is checked when the row is locked.
     state = registration_state(tournament.rules, taken=tournament.taken, now=now)
     is_closed = state in {RegistrationState.NOT_OPEN, RegistrationState.CLOSED}
-    return _Evaluation(
-        tournament=tournament,
+    return _CheckedForm(
         validation=validation,
         uploads=uploads,
         document_issues=issues,
@@ -324,7 +322,7 @@ async def _replay(
         team=team,
         manage_token=token,
         is_replay=True,
-        shows_people=team.manage_generation == FIRST_GENERATION,
+        shows_personal_data=team.manage_generation == FIRST_GENERATION,
     )
 
 
@@ -336,24 +334,22 @@ async def _conflict(
     error: InvalidForm | DocumentsUnavailable,
 ) -> DomainError:
     """Explain which name, contact or document has been taken since the form was checked."""
-    evaluation = await _evaluate(services, form, tournament, now)
-    rejection = await _rejection(
-        services, tournament, evaluation.validation, evaluation.document_issues
-    )
+    checked = await _check_form(services, form, tournament, now)
+    rejection = await _rejection(services, tournament, checked.validation, checked.document_issues)
     if rejection.issues:
         return rejection
     # The conflict vanished on re-check; a retry may succeed.
     return error if isinstance(error, InvalidForm) else ServiceUnavailable()
 
 
-async def _unavailable_error(database: Database, stored: RegistrationRows) -> DomainError:
+async def _unavailable_error(database: Database, rows: RegistrationRows) -> DomainError:
     """Explain why the tournament that was open on reading its rules gave no team number."""
     tournament = await lookups.get_active_tournament(database)
-    if tournament.id != stored.tournament.id:
+    if tournament.id != rows.tournament.id:
         # Another season has been opened; a retry registers for it.
         return ServiceUnavailable()
     try:
-        require_open(tournament.rules, stored.now)
+        require_open(tournament.rules, rows.now)
     except DomainError as error:
         return error
     return TournamentFull(capacity=tournament.rules.capacity or 0)

@@ -25,7 +25,7 @@ _SIGNED = re.compile(r"[A-Za-z0-9_.-]+\.([A-Za-z0-9_-]{43})")
 
 
 class InvalidSignature(NotFound):
-    """A ticket or link was not signed by this service. Counts as a guess."""
+    """A ticket or link was not signed by this service. The HTTP routes count it as a guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -51,23 +51,23 @@ def constant_time_equal(secret: str, text: str) -> bool:
     return hmac.compare_digest(_encode(secret), _encode(text))
 
 
-def sign(secrets: Secrets, purpose: str, claims: Sequence[str | int]) -> str:
-    """Return URL-safe text with the claims and a signature valid for this purpose only."""
-    return _serializer(secrets, purpose).dumps(list(claims))
+def sign(secrets: Secrets, purpose: str, values: Sequence[str | int]) -> str:
+    """Return URL-safe text with the values and a signature valid for this purpose only."""
+    return _serializer(secrets, purpose).dumps(list(values))
 
 
 def verify_signed(secrets: Secrets, purpose: str, text: str) -> list[Any] | None:
-    """Return the claims of text signed for the purpose; None for any other text."""
+    """Return the values of text signed for the purpose; None for any other text."""
     # itsdangerous ignores invalid base64 characters and unused trailing bits. Only the canonical
     # encoding of a signature is accepted, so that a signed text has one form.
     match = _SIGNED.fullmatch(text)
     if match is None or base64_encode(base64_decode(match[1])).decode() != match[1]:
         return None
     try:
-        claims: list[Any] = _serializer(secrets, purpose).loads(text)
+        values: list[Any] = _serializer(secrets, purpose).loads(text)
     except BadData:
         return None
-    return claims
+    return values
 
 
 def derive_keys(secrets: Secrets, purpose: str, message: bytes) -> tuple[bytes, ...]:
@@ -109,12 +109,12 @@ def _fingerprint(key: str, form: object) -> bytes:
         canonical = orjson.dumps(form, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         # orjson refuses lone surrogates and integers of more than 64 bits.
-        text = json.dumps(form, default=_to_json, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(form, default=_shallow_json, sort_keys=True, separators=(",", ":"))
         canonical = text.encode()
     return _digest(key, "fingerprint", canonical)
 
 
-def _to_json(value: Any) -> dict[str, Any] | str:
+def _shallow_json(value: Any) -> dict[str, Any] | str:
     """Convert one level: unlike `asdict`, do not copy nested forms."""
     if not is_dataclass(value):
         return str(value)

@@ -16,21 +16,25 @@ EXPIRED = "This link has expired. Ask for another one."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedLink:
-    """A verified link. `organiser_id` is its creator, None for the system, in their old `role`."""
+    """A verified link.
+
+    `organiser_id` is the creator's, None for the system; `role` is the role that the creator had
+    then. `values` are the texts that were signed.
+    """
 
     organiser_id: UUID | None
     role: Role
-    claims: list[Any]
+    values: list[Any]
 
 
 def sign_link(
-    services: Services, caller: Caller, purpose: str, *claims: str
+    services: Services, caller: Caller, purpose: str, *values: str
 ) -> tuple[str, datetime]:
     """Return the signed text and its expiry. The link never has more rights than the caller."""
     expires_at = (services.clock() + services.storage.link_lifetime).replace(microsecond=0)
     organiser = caller.organiser_id.hex if caller.organiser_id else SYSTEM.actor
     role = caller.role or Role.OWNER
-    signed: list[str | int] = [organiser, role.value, int(expires_at.timestamp()), *claims]
+    signed: list[str | int] = [organiser, role.value, int(expires_at.timestamp()), *values]
     return sign(services.secrets, purpose, signed), expires_at
 
 
@@ -39,11 +43,11 @@ def read_link(services: Services, purpose: str, text: str) -> SignedLink:
     signed = verify_signed(services.secrets, purpose, text)
     if signed is None:
         raise InvalidSignature("There is no such link.")
-    organiser, role, expires_at, *claims = signed
+    organiser, role, expires_at, *values = signed
     if services.clock() >= datetime.fromtimestamp(expires_at, UTC):
         raise NotFound(EXPIRED)
     organiser_id = None if organiser == SYSTEM.actor else UUID(organiser)
-    return SignedLink(organiser_id=organiser_id, role=Role(role), claims=claims)
+    return SignedLink(organiser_id=organiser_id, role=Role(role), values=values)
 
 
 async def resolve_link_caller(uow: UnitOfWork, link: SignedLink, role: Role) -> Caller:

@@ -30,8 +30,8 @@ from persistence.unit_of_work import UnitOfWork
 from resolvers.security.secrets import manage_token
 from resolvers.services import Services
 from resolvers.teams.decisions import (
-    ChangeRequest,
     TeamActivity,
+    VersionedRequest,
     load_team,
     lock_team,
     record_action,
@@ -157,7 +157,7 @@ async def reissue_manage_token(
 async def _reissue(
     services: Services, caller: Caller, correction: Correction, uow: UnitOfWork
 ) -> TeamRecord:
-    request = _change_request(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
+    request = _versioned_request(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     team = await lock_team(services, uow, correction.reference, request)
     generation = await uow.teams.increment_manage_generation(team, now=services.clock())
     activity = _activity(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
@@ -235,7 +235,7 @@ async def _apply_correction(  # noqa: PLR0913, PLR0917 - a correction and its ca
     reference = correction.reference
     if operation in _PLAYER_OPERATIONS:
         reference = await _player_team(reference, uow)
-    request = _change_request(caller, correction, operation)
+    request = _versioned_request(caller, correction, operation)
     locked = await lock_team(services, uow, reference, request)
     require_live(locked.status, operation)
     team = await load_team(uow, locked.id)
@@ -252,8 +252,10 @@ def _activity(caller: Caller, correction: Correction, operation: Operation) -> T
     )
 
 
-def _change_request(caller: Caller, correction: Correction, operation: Operation) -> ChangeRequest:
-    return ChangeRequest(
+def _versioned_request(
+    caller: Caller, correction: Correction, operation: Operation
+) -> VersionedRequest:
+    return VersionedRequest(
         actor=caller.actor,
         operation=operation,
         expected_version=correction.expected_version,

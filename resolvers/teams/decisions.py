@@ -84,7 +84,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeRequest:
+class VersionedRequest:
     """A request to change an object at `expected_version`, None for any version.
 
     Its fingerprint is stored with the object, to recognise a repeated request. `content` is the
@@ -106,8 +106,8 @@ class TeamActivity:
     reason: str | None = None
 
 
-def decision_request(decision: Decision, *, actor: str) -> ChangeRequest:
-    return ChangeRequest(
+def decision_request(decision: Decision, *, actor: str) -> VersionedRequest:
+    return VersionedRequest(
         actor=actor,
         operation=decision.action.value,
         expected_version=decision.expected_version,
@@ -192,7 +192,7 @@ async def execute_decision(
 
 
 async def lock_team(
-    services: Services, uow: UnitOfWork, reference: str, request: ChangeRequest
+    services: Services, uow: UnitOfWork, reference: str, request: VersionedRequest
 ) -> LockedTeam:
     """Lock the team and check its version. Raises TeamNotFound, StaleVersion.
 
@@ -206,7 +206,7 @@ async def lock_team(
 
 
 def require_version(
-    services: Services, request: ChangeRequest, version: int, last_change: bytes | None
+    services: Services, request: VersionedRequest, version: int, last_change: bytes | None
 ) -> None:
     """Raises StaleVersion; its `isYours` is true if this same request made the last change."""
     expected = request.expected_version
@@ -313,7 +313,7 @@ async def review_document(  # noqa: PLR0913 - a document and the verdict
         )
     is_required = verdict == DocumentReview.REJECTED
     note = require_reason(note, "note") if is_required or not is_reason_omitted(note) else None
-    request = ChangeRequest(
+    request = VersionedRequest(
         actor=caller.actor,
         operation=Operation.REVIEW_DOCUMENT,
         expected_version=expected_version,
@@ -326,7 +326,7 @@ async def review_document(  # noqa: PLR0913 - a document and the verdict
 
 async def _review_document(  # noqa: PLR0913, PLR0917 - a document and the verdict
     services: Services,
-    request: ChangeRequest,
+    request: VersionedRequest,
     document_id: UUID,
     verdict: DocumentReview,
     note: str | None,
@@ -361,8 +361,8 @@ async def _require_ready(uow: UnitOfWork, team: LockedTeam) -> None:
         raise transition_error(
             team.status,
             Operation.CONFIRM_TEAM,
-            message="The team is not ready. Review its documents, or say why it is confirmed"
-            " without.",
+            message="The team is not ready. Review its documents, or say why it is confirmed as it"
+            " is.",
             blockers=[{"code": blocker.code, "message": blocker.message} for blocker in blockers],
         )
 

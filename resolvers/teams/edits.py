@@ -265,7 +265,7 @@ def _person_changes(prefix: str, old: ValidPerson, new: ValidPerson) -> list[dic
 def _player_changes(old: PlayerRecord, new: PlayerValues) -> list[dict[str, object]]:
     changes = (
         _field_change(
-            field, _to_json(getattr(old, name)), _to_json(getattr(new.valid_player, name))
+            field, _audit_value(getattr(old, name)), _audit_value(getattr(new.valid_player, name))
         )
         for name, field in _PLAYER_FIELDS.items()
     )
@@ -276,7 +276,7 @@ def _field_change(name: str, old: object, new: object) -> dict[str, object]:
     return {"field": name, "old": old, "new": new}
 
 
-def _to_json(value: object) -> object:
+def _audit_value(value: object) -> object:
     return value if value is None or isinstance(value, int | str) else str(value)
 
 

@@ -12,7 +12,7 @@ from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.documents.jobs import MOVE, enqueue_deletions
 from resolvers.services import Services
-from resolvers.teams.decisions import ChangeRequest, lock_team
+from resolvers.teams.decisions import VersionedRequest, lock_team
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ async def _erase(
     uow: UnitOfWork,
 ) -> ErasureResult:
     now = services.clock()
-    request = ChangeRequest(
+    request = VersionedRequest(
         actor=caller.actor, operation="eraseTeam", expected_version=expected_version
     )
     team = await lock_team(services, uow, reference, request)

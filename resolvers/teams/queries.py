@@ -136,7 +136,7 @@ async def team_histories(services: Services, team_ids: Sequence[UUID]) -> list[l
     return [histories.get(team_id, []) for team_id in team_ids]
 
 
-async def possible_duplicates(
+async def duplicate_players(
     services: Services, team_ids: Sequence[UUID]
 ) -> list[list[DuplicatePlayer]]:
     """Return each team's players who also seem to play in another live team.

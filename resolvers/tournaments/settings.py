@@ -14,13 +14,19 @@ from domain.errors.exceptions import InvalidForm
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import Issue, first_issue_per_path
 from domain.naming import camel_case
-from domain.tournaments import RegistrationState, order_issues, parse_changes, setting_issue
+from domain.tournaments import (
+    RegistrationState,
+    order_issues,
+    parse_changes,
+    setting_issue,
+    setting_path,
+)
 from persistence.records import TournamentRecord
 from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.security.secrets import fingerprint
 from resolvers.services import Services
-from resolvers.teams.decisions import ChangeRequest, require_version
+from resolvers.teams.decisions import VersionedRequest, require_version
 from resolvers.tournaments.queries import current_state
 
 log = structlog.get_logger(__name__)
@@ -47,7 +53,7 @@ async def update_tournament(
     """
     require_role(caller, Role.OWNER)
     changes, issues = parse_changes(changes)
-    request = ChangeRequest(
+    request = VersionedRequest(
         actor=caller.actor,
         operation="updateTournament",
         expected_version=expected_version,
@@ -60,7 +66,7 @@ async def update_tournament(
 
 async def _update(
     services: Services,
-    request: ChangeRequest,
+    request: VersionedRequest,
     changes: Mapping[str, Any],
     issues: Sequence[Issue],
     uow: UnitOfWork,
@@ -70,7 +76,7 @@ async def _update(
     stored = _values(before)
     await _require_valid(uow, changes, stored, issues)
     differences = {
-        name: [_to_json(stored[name]), _to_json(value)]
+        name: [_audit_value(stored[name]), _audit_value(value)]
         for name, value in changes.items()
         if value != stored[name]
     }
@@ -103,9 +109,7 @@ async def _require_valid(
     """
     invalid_paths = {issue.path for issue in issues}
     valid = {
-        name: value
-        for name, value in changes.items()
-        if setting_issue(name, IssueCode.VALUE_REQUIRED).path not in invalid_paths
+        name: value for name, value in changes.items() if setting_path(name) not in invalid_paths
     }
     all_issues = [*issues, *order_issues({**stored, **valid}, valid)]
     time_zone = valid.get("time_zone")
@@ -124,7 +128,7 @@ def _to_column(value: Any) -> Any:
     return [kind.value for kind in value] if isinstance(value, tuple) else value
 
 
-def _to_json(value: Any) -> Any:
+def _audit_value(value: Any) -> Any:
     """Convert a value for the audit log."""
     if isinstance(value, tuple):
         return _to_column(value)

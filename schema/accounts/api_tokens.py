@@ -15,7 +15,7 @@ from schema.enums import Role
 from schema.node import Node, parse_id
 from schema.permissions import require_caller
 
-DAYS = 90
+DEFAULT_LIFETIME_DAYS = 90
 
 
 @strawberry.type(description="A token by which an organiser's script authenticates.")
@@ -49,7 +49,9 @@ class ApiToken(Node):
 class CreateApiTokenInput:
     name: str = field(description="The purpose of the token: 1 to 80 characters.")
     role: Role = field(description="The token's role, at most the caller's own.")
-    expires_in_days: int = field(default=DAYS, description="Days until it expires: 1 to 365.")
+    expires_in_days: int = field(
+        default=DEFAULT_LIFETIME_DAYS, description="Days until it expires: 1 to 365."
+    )
     is_signed: bool = field(
         default=False,
         description="Whether requests with this token must be signed, so that the token alone is"
@@ -82,8 +84,8 @@ class RevokeApiTokenPayload:
 
 async def api_tokens(info: Info, organiser_id: OrganiserId = None) -> list[ApiToken]:
     caller = require_caller(info, Role.VIEWER)
-    owner = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
-    records = await use_cases.list_tokens(info.context.services, caller, owner)
+    account_id = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
+    records = await use_cases.list_tokens(info.context.services, caller, account_id)
     return [ApiToken.from_record(record) for record in records]
 
 

@@ -12,7 +12,7 @@ from schema.accounts.sessions import Organiser
 from schema.context import Info
 from schema.enums import Role
 from schema.node import parse_id
-from schema.permissions import require_caller, token_guesses_counted
+from schema.permissions import count_token_guesses, require_caller
 from schema.scalars import EmailAddress
 
 
@@ -88,8 +88,8 @@ async def accept_invitation(
     info: Info, input: Annotated[AcceptInvitationInput, argument(description="The invitation.")]
 ) -> AcceptInvitationPayload | None:
     context = info.context
-    context.sign_in_guard.require_allowed_network()
-    async with token_guesses_counted(info, input.token):
+    context.sign_in_gate.require_allowed_network()
+    async with count_token_guesses(info, input.token):
         accepted = await use_cases.accept_invitation(
             context.services, token=input.token, password=input.password
         )

@@ -13,7 +13,7 @@ from schema.context import Info
 from schema.enums import Role
 from schema.idempotency import refuse_idempotency_key
 from schema.node import Node, parse_id
-from schema.permissions import require_caller, sign_in_attempts_counted
+from schema.permissions import count_sign_in_attempts, require_caller
 from schema.scalars import EmailAddress
 
 
@@ -42,8 +42,8 @@ class Session(Node):
     created_at: datetime = field(description="When the organiser signed in.")
     last_used_at: datetime = field(description="When the session was last used, to the minute.")
     expires_at: datetime = field(
-        description="When the session expires at the latest. It ends earlier after 12 hours without"
-        " a request."
+        description="When the session expires at the latest. It ends earlier after a time without"
+        " a request, 12 hours by default."
     )
     is_current: bool = field(description="Whether this request belongs to the session.")
 
@@ -76,8 +76,8 @@ class SignInPayload:
         " once; browsers also receive it as a cookie."
     )
     expires_at: datetime = field(
-        description="When the session expires at the latest. It ends earlier after 12 hours without"
-        " a request."
+        description="When the session expires at the latest. It ends earlier after a time without"
+        " a request, 12 hours by default."
     )
     organiser: Organiser = field(description="The organiser who signed in.")
 
@@ -122,8 +122,8 @@ async def me(info: Info) -> Organiser | None:
 
 async def sessions(info: Info, organiser_id: OrganiserId = None) -> list[Session]:
     caller = require_caller(info, Role.VIEWER)
-    owner = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
-    records = await accounts.list_sessions(info.context.services, caller, owner)
+    account_id = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
+    records = await accounts.list_sessions(info.context.services, caller, account_id)
     return [Session.from_record(record, info) for record in records]
 
 
@@ -132,18 +132,18 @@ async def sign_in(
 ) -> SignInPayload | None:
     refuse_idempotency_key(info)
     context, account = info.context, accounts.account_key(input.email)
-    await context.sign_in_guard.count_sign_in(account)
-    async with sign_in_attempts_counted(info, account):
+    await context.sign_in_gate.count_sign_in(account)
+    async with count_sign_in_attempts(info, account):
         signed_in = await accounts.sign_in(
             context.services,
             email=input.email,
             password=input.password,
             code=input.code,
-            count_code=partial(context.sign_in_guard.count_code, account),
+            count_code=partial(context.sign_in_gate.count_code, account),
         )
     expires_at = signed_in.session.expires_at
-    context.sign_in_guard.remember_client(account)
-    context.sign_in_guard.set_session_cookie(signed_in.token, expires_at)
+    context.sign_in_gate.remember_client(account)
+    context.sign_in_gate.set_session_cookie(signed_in.token, expires_at)
     return SignInPayload(
         token=signed_in.token,
         expires_at=expires_at,
@@ -158,7 +158,7 @@ async def sign_out(
     organiser = await accounts.sign_out(
         context.services, context.caller, everywhere=input.everywhere
     )
-    context.sign_in_guard.clear_session_cookie()
+    context.sign_in_gate.clear_session_cookie()
     return SignOutPayload(organiser=Organiser.from_record(organiser) if organiser else None)
 
 

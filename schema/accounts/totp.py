@@ -10,7 +10,7 @@ from resolvers.accounts import totp
 from schema.accounts.sessions import Organiser
 from schema.context import Info
 from schema.idempotency import refuse_idempotency_key
-from schema.permissions import sign_in_attempts_counted
+from schema.permissions import count_sign_in_attempts
 
 
 @strawberry.input(description="A request to set up the second factor.")
@@ -56,7 +56,7 @@ async def enable_totp(
     refuse_idempotency_key(info)
     context = info.context
     account = await _count_attempt(info, is_code=False)
-    async with sign_in_attempts_counted(info, account):
+    async with count_sign_in_attempts(info, account):
         uri = await totp.propose(context.services, context.caller, input.password)
     return EnableTotpPayload(provisioning_uri=uri)
 
@@ -67,7 +67,7 @@ async def confirm_totp(
 ) -> ConfirmTotpPayload | None:
     context = info.context
     account = await _count_attempt(info, is_code=True)
-    async with sign_in_attempts_counted(info, account):
+    async with count_sign_in_attempts(info, account):
         enrolment = await totp.confirm(context.services, context.caller, input.code)
     return ConfirmTotpPayload(
         organiser=Organiser.from_record(enrolment.organiser),
@@ -83,7 +83,7 @@ async def disable_totp(
 ) -> DisableTotpPayload | None:
     context = info.context
     account = await _count_attempt(info, is_code=True)
-    async with sign_in_attempts_counted(info, account):
+    async with count_sign_in_attempts(info, account):
         organiser = await totp.disable(context.services, context.caller, input.code)
     return DisableTotpPayload(organiser=Organiser.from_record(organiser))
 
@@ -93,7 +93,7 @@ async def _count_attempt(info: Info, *, is_code: bool) -> str:
     context = info.context
     organiser = await accounts.current_organiser(context.services, context.caller)
     account = accounts.account_key(organiser.email)
-    await context.sign_in_guard.count_sign_in(account)
+    await context.sign_in_gate.count_sign_in(account)
     if is_code:
-        await context.sign_in_guard.count_code(account)
+        await context.sign_in_gate.count_code(account)
     return account

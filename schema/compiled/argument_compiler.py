@@ -121,11 +121,11 @@ class _ArgumentCompiler(CodeBuilder):
     def _arguments(self, call: ResolverCall) -> str:
         nodes = {node.name.value: node.value for node in call.details[0].node.arguments or ()}
         if nodes and not any(isinstance(node, _NOT_SHARED) for node in nodes.values()):
-            constants = self.bind(_converted_arguments(call, None, self._converter))
+            constants = self.add(_converted_arguments(call, None, self._converter))
             return self.define(f"arguments_{call.name}", "variables", f"    return {constants}")
         body = ["    arguments = {}"]
-        own_arguments = zip(call.field.arguments, call.definition.args.items(), strict=True)
-        for own_argument, (name, argument) in own_arguments:
+        pairs = zip(call.field.arguments, call.definition.args.items(), strict=True)
+        for strawberry_argument, (name, argument) in pairs:
             node = nodes.get(name)
             if name not in nodes and not isinstance(argument.type, GraphQLNonNull):
                 continue
@@ -137,7 +137,7 @@ class _ArgumentCompiler(CodeBuilder):
                 f"    if {variable!r} in variables:",
                 f"        value = variables[{variable!r}]",
                 *self._coerced(self._variable_type(variable, argument), "value", indent=" " * 8),
-                f"        arguments[{own_argument.python_name!r}] = value",
+                f"        arguments[{strawberry_argument.python_name!r}] = value",
             ]
             if isinstance(argument.type, GraphQLNonNull):
                 body += ["    else:", "        raise ValueError"]
@@ -165,7 +165,7 @@ class _ArgumentCompiler(CodeBuilder):
             return [f"{local} = {self._list(kind.of_type)}({local})"]
         if isinstance(kind, GraphQLEnumType):
             members = {name: kind.parse_value(name) for name in kind.values}
-            return [f"{local} = {self.bind(members, 'members')}[{local}]"]
+            return [f"{local} = {self.add(members, 'members')}[{local}]"]
         if not isinstance(kind, GraphQLScalarType):
             raise CannotCompile
         return self.scalar_lines(kind, local, kind.coerce_input_value, "{0} is {1}")
@@ -178,7 +178,7 @@ class _ArgumentCompiler(CodeBuilder):
         definition = kind.extensions[DEFINITION]
         if kind.is_one_of or definition.from_input is not None:
             raise CannotCompile
-        names = self.bind(frozenset(kind.fields), "names")
+        names = self.add(frozenset(kind.fields), "names")
         body = [
             f"    if type(value) is not dict or not value.keys() <= {names}:",
             "        raise ValueError",
@@ -192,7 +192,7 @@ class _ArgumentCompiler(CodeBuilder):
             local = f"v{number}"
             body += self._field(kind.fields[name], name, local, field.default_value)
             arguments.append(f"{field.python_name}={local}")
-        origin = self.bind(definition.origin, f"class_{kind.name}")
+        origin = self.add(definition.origin, f"class_{kind.name}")
         return self.define(
             kind.name, "value", *body, f"    return {origin}({', '.join(arguments)})"
         )
@@ -203,7 +203,7 @@ class _ArgumentCompiler(CodeBuilder):
         lines = self._coerced(definition.type, local, indent="        ")
         absent = "raise ValueError"
         if default is not MISSING:
-            absent = f"{local} = {self.bind(default, 'default')}"
+            absent = f"{local} = {self.add(default, 'default')}"
         elif not isinstance(definition.type, GraphQLNonNull):
             absent = f"{local} = None"
         return [

@@ -13,7 +13,7 @@ from schema.compiled.fallback import Completed, re_execute
 from schema.compiled.plan import Operation, Plan, RootField
 from schema.compiled.resolver_calls import ExecutionState, ResolverFailed
 
-_COMPILED, _REPEATED = (GRAPHQL_EXECUTIONS.labels(how) for how in ("compiled", "repeated"))
+_COMPILED, _REEXECUTED = (GRAPHQL_EXECUTIONS.labels(how) for how in ("compiled", "reexecuted"))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -39,7 +39,7 @@ class BoundOperation:
         else:
             _COMPILED.inc()
             return ExecutionResult(data, None)
-        _REPEATED.inc()
+        _REEXECUTED.inc()
         return await re_execute(self.schema, self.operation, self.variables, context, resolved)
 
     async def _data(self, state: ExecutionState, resolved: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class BoundOperation:
             completed = await _complete(state, [root], [await _resolve(state, root, resolved)])
             data |= completed
             if len(roots) > 1:
-                # Completed again after a later mutation, it could differ.
+                # Not completed again after a later mutation, which may have changed its objects.
                 resolved |= {
                     key: Completed(value) for key, value in completed.items() if type(value) is dict
                 }
@@ -70,8 +70,7 @@ async def _resolve(state: ExecutionState, root: RootField, resolved: dict[str, A
     if call is None:
         return None
     try:
-        result = call.call(state, None)
-        result = await result if call.is_async else result
+        result = await call.call(state, None) if call.is_async else call.call(state, None)
     except Exception as error:  # noqa: BLE001 - graphql-core reports it
         result = error
     resolved[root.key] = result

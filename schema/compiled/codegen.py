@@ -1,7 +1,7 @@
 """Build Python functions from generated source text.
 
 Only names of a document get into the text: GraphQL restricts them to letters, digits and
-underscores. Values are bound under generated names.
+underscores. Values are added to their namespace under generated names.
 """
 
 import linecache
@@ -36,17 +36,15 @@ class CodeBuilder:
         self._lines: list[str] = []
         self._namespace: dict[str, Any] = {}
         self._names: dict[int, str] = {}
-        self._functions: list[str] = []
         self._numbers = count()
 
     def define(self, name: str, parameters: str, *body: str) -> str:
         """Add a function, its body already indented. Returns its name, made unique."""
         unique_name = f"{name}_{next(self._numbers)}"
         self._lines += [f"def {unique_name}({parameters}):", *body]
-        self._functions.append(unique_name)
         return unique_name
 
-    def bind(self, value: Any, name: str = "constant") -> str:
+    def add(self, value: Any, name: str = "constant") -> str:
         """Make the value available to the functions. Returns the name under which they find it.
 
         The namespace keeps the value alive, so that no other value can get its identity.
@@ -57,7 +55,7 @@ class CodeBuilder:
         return self._names[id(value)]
 
     def build(self) -> dict[str, Any]:
-        """Compile the functions. Returns them, with the bound values, by their names.
+        """Compile the functions. Returns them, with the added values, by their names.
 
         `linecache` has their source for tracebacks as long as they live.
         """
@@ -65,9 +63,9 @@ class CodeBuilder:
         source = "\n".join(self._lines) + "\n"
         exec(compile(source, file_name, "exec"), self._namespace)  # noqa: S102
         linecache.cache[file_name] = len(source), None, source.splitlines(True), file_name
-        # They share one namespace, so that any of them lives as long as all.
-        for name in self._functions[-1:]:
-            weakref.finalize(self._namespace[name], linecache.cache.pop, file_name, None)
+        # The functions share a namespace, whose last entry is the last function: all live as long.
+        if self._lines:
+            weakref.finalize([*self._namespace.values()][-1], linecache.cache.pop, file_name, None)
         return self._namespace
 
     def list_function(self, parameters: str, mismatch: str, item_lines: list[str]) -> str:
@@ -96,9 +94,9 @@ class CodeBuilder:
         """
         if is_specified_scalar_type(kind) and kind.name in _MISMATCHES:
             return [f"if {_MISMATCHES[kind.name].format(local)}:", "    raise ValueError"]
-        undefined = self.bind(Undefined, "Undefined")
+        undefined = self.add(Undefined, "Undefined")
         return [
-            f"{local} = {self.bind(convert, kind.name)}({local})",
+            f"{local} = {self.add(convert, kind.name)}({local})",
             f"if {invalid.format(local, undefined)}:",
             "    raise ValueError",
         ]

@@ -22,8 +22,8 @@ from schema.compiled.plan_cache import PlanCache
 from schema.context import Context
 from schema.limits.query_limits import (
     document_cache,
-    operation_cost,
-    parse_document,
+    estimate_cost,
+    load_document_node,
     require_operation,
     require_within_budget,
 )
@@ -54,7 +54,7 @@ class CompiledExecution(SchemaExtension):
         schema, context = cast("CompiledSchema", execution.schema), execution.context
         text, name = execution.query or "", context.operation_name
         document_cache.mark_executed(text)
-        document, bound = parse_document(text), None
+        document, bound = load_document_node(text), None
         node = require_operation(text, name)
         execution.variables = dict(schema.omitted_fields.fill(node, execution.variables or {}))
         if context.execution.compiled:
@@ -112,7 +112,7 @@ async def _bind(
         return None
     try:
         core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions
-        cost = await operation_cost(core, request.text, operation.node, request.variables, context)
+        cost = await estimate_cost(core, request.text, operation.node, request.variables, context)
         require_within_budget(cost, context.caller)
     except DomainError:
         return None

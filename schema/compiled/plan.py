@@ -51,9 +51,9 @@ class Plan:
 
 @dataclass(slots=True, repr=False)
 class Operation:
-    """A valid operation. `conditions` are the names of its Boolean variables.
+    """A valid operation. `boolean_variables` are the names that `@skip` and `@include` can use.
 
-    `plans` are by the values of the conditions; None where no code can be generated.
+    `plans` are by the values of these variables; None where no code can be generated.
     """
 
     text: str
@@ -62,5 +62,5 @@ class Operation:
     node: OperationDefinitionNode
     kind: OperationType
     charge: Charge | None
-    conditions: tuple[str, ...]
+    boolean_variables: tuple[str, ...]
     plans: dict[tuple[Any, ...], Plan | None] = field(default_factory=dict)

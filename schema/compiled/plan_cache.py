@@ -25,7 +25,12 @@ from schema.compiled.codegen import CannotCompile
 from schema.compiled.plan import Operation, Plan
 from schema.compiled.selection_compiler import compile_operation
 from schema.compiled.sql_json import json_projections
-from schema.limits.document_cache import operation_cache
+from schema.limits.document_cache import (
+    CHARACTER_BYTES,
+    FIELD_BYTES,
+    MAX_OPERATIONS_BYTES,
+    PLAN_BYTES,
+)
 from schema.limits.rate_limit import operation_charge
 
 MAX_CHARACTERS = 10_000
@@ -41,7 +46,7 @@ class PlanCache:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions
-        self.operations: ByteBoundedCache[tuple[str, str | None], Operation] = operation_cache()
+        self.operations = ByteBoundedCache(MAX_OPERATIONS_BYTES, _operation_bytes)
 
     def lookup(self, text: str, name: str | None) -> Operation | None:
         return self.operations.get((text, name))
@@ -81,14 +86,14 @@ class PlanCache:
         Raises InvalidVariables, and TypeError for values that are no JSON scalars.
         """
         # Null and missing values have plans of their own.
-        conditions = tuple(variables.get(name, ...) for name in operation.conditions)
-        if conditions not in operation.plans:
+        values = tuple(variables.get(name, ...) for name in operation.boolean_variables)
+        if values not in operation.plans:
             if len(operation.plans) >= MAX_PLANS:
                 operation.plans.clear()
-            operation.plans[conditions] = self._compile(operation, dict(variables))
+            operation.plans[values] = self._compile(operation, dict(variables))
             # Assigned again because its size has changed.
             self.operations[operation.text, operation.name] = operation
-        return operation.plans[conditions]
+        return operation.plans[values]
 
     def _compile(self, operation: Operation, variables: dict[str, Any]) -> Plan | None:
         document, name = operation.document, operation.name
@@ -103,6 +108,12 @@ class PlanCache:
         except CannotCompile:
             return None
         return Plan(roots, read_arguments, dict(json_projections(executor, roots)), fields)
+
+
+def _operation_bytes(key: tuple[str, str | None], operation: Operation) -> int:
+    """Estimate the size of an operation with its document and its plans."""
+    counts = (plan.fields for plan in operation.plans.values() if plan is not None)
+    return len(key[0]) * CHARACTER_BYTES + sum(PLAN_BYTES + count * FIELD_BYTES for count in counts)
 
 
 def _boolean_variables(operation: OperationDefinitionNode) -> tuple[str, ...]:

@@ -83,9 +83,9 @@ class _OperationCompiler(CodeBuilder):
             self._fields += 1
             name = details[0].node.name.value
             definition = kind.fields.get(name)
-            is_meta_field = definition is None and name != "__typename"
+            is_introspection = definition is None and name != "__typename"
             is_deferred = any(entry.defer_usage for entry in details)
-            if is_meta_field or is_deferred or self._fields > MAX_FIELDS:
+            if is_introspection or is_deferred or self._fields > MAX_FIELDS:
                 raise CannotCompile
             yield key, details, definition
 
@@ -113,12 +113,12 @@ class _OperationCompiler(CodeBuilder):
         return self.define(kind.name, "value, state", body)
 
     def _origin(self, kind: GraphQLObjectType) -> str:
-        """Bind the Python class of an object type."""
-        return self.bind(kind.extensions[DEFINITION].origin, f"class_{kind.name}")
+        """Add the Python class of an object type."""
+        return self.add(kind.extensions[DEFINITION].origin, f"class_{kind.name}")
 
     def _object(self, kind: GraphQLObjectType, details: FieldDetailsList) -> str:
         # PostgreSQL may have rendered the object as JSON text.
-        body = [f"    if type(value) is {self.bind(Fragment, 'Fragment')}:", "        return value"]
+        body = [f"    if type(value) is {self.add(Fragment, 'Fragment')}:", "        return value"]
         entries, awaited = [], []
         if kind.is_type_of is not None:
             body += [
@@ -134,7 +134,7 @@ class _OperationCompiler(CodeBuilder):
             call = self._resolver_call(kind, key, nodes)
             value = f"value.{definition.extensions[DEFINITION].python_name}"
             if call is not None:
-                value = f"{self.bind(call.call_nested, 'resolve')}(state, value)"
+                value = f"{self.add(call.call_nested, 'resolve')}(state, value)"
             if call is not None and call.is_async:
                 lines = self._completed(definition.type, "value", nodes, indent="    ")
                 complete = self.define("awaited", "value, state", *lines, "    return value")
@@ -187,7 +187,7 @@ class _OperationCompiler(CodeBuilder):
             raise CannotCompile
         names = {members(value.value): name for name, value in kind.values.items()}
         return [
-            f"if type({local}) is not {self.bind(members, kind.name)}:",
+            f"if type({local}) is not {self.add(members, kind.name)}:",
             "    raise ValueError",
-            f"{local} = {self.bind(names, 'names')}[{local}]",
+            f"{local} = {self.add(names, 'names')}[{local}]",
         ]

@@ -17,7 +17,10 @@ RENDERED_FIELDS = frozenset({"team", "teams", "player", "myTeam", "churches"})
 
 _RENDERED = GRAPHQL_EXECUTIONS.labels("rendered")
 raw_json: Callable[[str], Any] = Fragment
-"""Wraps JSON text that stands for the object which a resolver is declared to return."""
+"""Wraps JSON text that stands for the object which a resolver is declared to return.
+
+Execution puts the text into the response as it is, without reading fields of the object.
+"""
 
 
 def json_projections(

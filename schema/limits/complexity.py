@@ -168,13 +168,15 @@ class ComplexityVisitor:
         }
 
     def _operation(self, node: OperationDefinitionNode) -> Complexity:
-        totals = self._selections(node.selection_set, self._schema.get_root_type(node.operation))
+        complexity = self._selections(
+            node.selection_set, self._schema.get_root_type(node.operation)
+        )
         variables = node.variable_definitions or ()
-        totals.add(Limit.VARIABLES, len(variables))
-        owners: tuple[OperationDefinitionNode | VariableDefinitionNode, ...] = (node, *variables)
-        for owner in owners:
-            totals.add(Limit.DIRECTIVES, len(owner.directives or ()))
-        return totals
+        complexity.add(Limit.VARIABLES, len(variables))
+        nodes: tuple[OperationDefinitionNode | VariableDefinitionNode, ...] = (node, *variables)
+        for node_with_directives in nodes:
+            complexity.add(Limit.DIRECTIVES, len(node_with_directives.directives or ()))
+        return complexity
 
     def _fragment(self, name: str) -> Complexity:
         if name not in self._counted:
@@ -182,28 +184,28 @@ class ComplexityVisitor:
             self._counted[name] = Complexity()
             if node := self._fragments.get(name):
                 parent = self._schema.get_type(node.type_condition.name.value)
-                totals = self._selections(node.selection_set, parent)
-                totals.add(Limit.DIRECTIVES, len(node.directives or ()))
-                self._counted[name] = totals
+                complexity = self._selections(node.selection_set, parent)
+                complexity.add(Limit.DIRECTIVES, len(node.directives or ()))
+                self._counted[name] = complexity
         return self._counted[name]
 
     def _selections(
         self, selection_set: SelectionSetNode, parent: GraphQLNamedType | None
     ) -> Complexity:
-        totals = Complexity()
+        complexity = Complexity()
         # Only fragments recurse: selections may be nested more deeply than Python calls.
         pending = [PendingSelection(selection_set=selection_set, parent=parent)]
         while pending:
             selection = pending.pop()
             for node in selection.selection_set.selections:
-                totals.add(Limit.DIRECTIVES, len(node.directives or ()))
+                complexity.add(Limit.DIRECTIVES, len(node.directives or ()))
                 if isinstance(node, FragmentSpreadNode):
-                    totals.add_fragment(self._fragment(node.name.value), selection)
+                    complexity.add_fragment(self._fragment(node.name.value), selection)
                 elif isinstance(node, InlineFragmentNode):
                     pending.append(self._inline_fragment(node, selection))
                 elif isinstance(node, FieldNode):
-                    pending.extend(self._field(node, selection, totals))
-        return totals
+                    pending.extend(self._field(node, selection, complexity))
+        return complexity
 
     def _inline_fragment(
         self, node: InlineFragmentNode, selection: PendingSelection
@@ -213,43 +215,47 @@ class ComplexityVisitor:
         return replace(selection, selection_set=node.selection_set, parent=parent)
 
     def _field(
-        self, node: FieldNode, selection: PendingSelection, totals: Complexity
+        self, node: FieldNode, selection: PendingSelection, complexity: Complexity
     ) -> Iterator[PendingSelection]:
         """Count a field; yield its own selection set, if it has one."""
         name = node.name.value
-        in_schema = selection.parent is not None and is_introspection_type(selection.parent)
-        depth = selection.depth if in_schema else selection.depth + 1
-        totals.raise_depth(depth)
-        totals.add(Limit.COST, selection.times * FIELD_COSTS.get(name, 1))
+        is_introspection = selection.parent is not None and is_introspection_type(selection.parent)
+        depth = selection.depth if is_introspection else selection.depth + 1
+        complexity.raise_depth(depth)
+        complexity.add(Limit.COST, selection.times * FIELD_COSTS.get(name, 1))
         for argument in node.arguments or ():
-            totals.add_value(argument.value)
-        totals.add(Limit.ALIASES, int(node.alias is not None))
-        totals.add(Limit.ROOT_FIELDS, int(selection.depth == 0))
-        if name == "__schema" or (in_schema and name not in PUBLIC_TYPE_FIELDS):
-            totals.has_introspection = True
+            complexity.add_value(argument.value)
+        complexity.add(Limit.ALIASES, int(node.alias is not None))
+        complexity.add(Limit.ROOT_FIELDS, int(selection.depth == 0))
+        if name == "__schema" or (is_introspection and name not in PUBLIC_TYPE_FIELDS):
+            complexity.has_introspection = True
         if node.selection_set:
             definition = self._definition(selection.parent, name)
             yield PendingSelection(
                 selection_set=node.selection_set,
                 parent=get_named_type(definition.type) if definition else None,
                 depth=depth,
-                times=min(selection.times * self._entries(node, definition, in_schema), MAX_COUNT),
+                times=min(
+                    selection.times * self._entries(node, definition, is_introspection), MAX_COUNT
+                ),
             )
 
     def _definition(self, parent: GraphQLNamedType | None, name: str) -> GraphQLField | None:
         return self._schema.get_field(parent, name) if is_composite_type(parent) else None
 
-    def _entries(self, node: FieldNode, definition: GraphQLField | None, in_schema: bool) -> int:
+    def _entries(
+        self, node: FieldNode, definition: GraphQLField | None, is_introspection: bool
+    ) -> int:
         """Return how many entries a list field may have; 1 for other fields."""
         name = node.name.value
         if definition is None or definition.args.keys().isdisjoint(PAGE_SIZE_ARGUMENTS):
-            is_other = (
+            is_unpaginated_list = (
                 definition is not None
                 and isinstance(get_nullable_type(definition.type), GraphQLList)
                 and name not in CONNECTION_LISTS
-                and not in_schema
+                and not is_introspection
             )
-            return self._list_sizes.get(name, DEFAULT_LIST_SIZE if is_other else 1)
+            return self._list_sizes.get(name, DEFAULT_LIST_SIZE if is_unpaginated_list else 1)
         arguments = node.arguments or ()
         sizes = [
             self._size(argument.value)
@@ -264,14 +270,15 @@ class ComplexityVisitor:
         return _literal_size(value)
 
 
-def _list_sizes(squad: int) -> Mapping[str, int]:
+def _list_sizes(squad_size: int) -> Mapping[str, int]:
     """Return the sizes of lists for squads of this size, at least 15."""
-    further = max(0, squad - DEFAULT_SQUAD_SIZE)
-    own = {
-        "players": DEFAULT_SQUAD_SIZE + further,
-        "blockers": LIST_SIZES["blockers"] + further * LIST_SIZES["documents"],
+    additional_players = max(0, squad_size - DEFAULT_SQUAD_SIZE)
+    if additional_players == 0:
+        return LIST_SIZES
+    return LIST_SIZES | {
+        "players": DEFAULT_SQUAD_SIZE + additional_players,
+        "blockers": LIST_SIZES["blockers"] + additional_players * LIST_SIZES["documents"],
     }
-    return LIST_SIZES | own if further else LIST_SIZES
 
 
 def page_sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> PageSizes:
@@ -305,7 +312,7 @@ def child_values(node: ValueNode) -> list[ValueNode]:
 
 
 def count_argument_values(
-    totals: Complexity,
+    complexity: Complexity,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
     *,
@@ -315,13 +322,13 @@ def count_argument_values(
 
     Counting stops at `stop_above` + 1.
     """
-    count = totals.literals
+    count = complexity.literals
     defaults = _defaults(operation)
     for name in variables.keys() | defaults.keys():
         size = defaults.get(name, 0)
         if name in variables:
             size = 1 + count_nested_values(variables[name], stop_above=stop_above)
-        count += size * max(totals.uses[name], 1)
+        count += size * max(complexity.uses[name], 1)
     return min(count, stop_above + 1)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from sys import getsizeof
-from typing import Any, Protocol
 
 from graphql import (
     DocumentNode,
@@ -47,7 +46,7 @@ class ParsedDocument:
     tokens: int
     valid_in: set[GraphQLSchema] = field(default_factory=set)
     labels: dict[tuple[GraphQLSchema, str | None], tuple[str, str]] = field(default_factory=dict)
-    totals: dict[tuple[GraphQLSchema, PageSizes], Mapping[str | None, Complexity]] = field(
+    complexities: dict[tuple[GraphQLSchema, PageSizes], Mapping[str | None, Complexity]] = field(
         default_factory=dict
     )
 
@@ -112,27 +111,6 @@ class DocumentCache:
         self._executed.clear()
         self._pending.clear()
         self._syntax_errors.clear()
-
-
-class _Plan(Protocol):
-    @property
-    def fields(self) -> int: ...
-
-
-class _Operation(Protocol):
-    @property
-    def plans(self) -> Mapping[Any, _Plan | None]: ...
-
-
-def operation_cache() -> ByteBoundedCache[tuple[str, str | None], Any]:
-    """Return a cache of operations by the text of their documents and their names."""
-    return ByteBoundedCache(MAX_OPERATIONS_BYTES, _operation_bytes)
-
-
-def _operation_bytes(key: tuple[str, str | None], operation: _Operation) -> int:
-    """Estimate the size of an operation with its document and its plans."""
-    counts = (plan.fields for plan in operation.plans.values() if plan is not None)
-    return len(key[0]) * CHARACTER_BYTES + sum(PLAN_BYTES + count * FIELD_BYTES for count in counts)
 
 
 def _document_bytes(text: str, document: ParsedDocument) -> int:

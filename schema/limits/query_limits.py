@@ -49,6 +49,14 @@ LIMITS: Mapping[Limit, int] = {
     Limit.VALUES: 2_000,
     Limit.ANSWER_BYTES: 4 << 20,
 }
+# Limits of the counts in a Complexity; the others are checked where their number is known.
+COUNTED_LIMITS = (
+    Limit.DEPTH,
+    Limit.ALIASES,
+    Limit.ROOT_FIELDS,
+    Limit.DIRECTIVES,
+    Limit.VARIABLES,
+)
 _INTROSPECTION = ("__schema", "__type", "__typename")
 PUBLIC_COST_BUDGET = 2_000
 ORGANISER_COST_BUDGET = 100_000
@@ -77,13 +85,13 @@ def limit_exceeded(limit: Limit) -> QueryTooComplex:
 document_cache = DocumentCache()
 
 
-def parse_document(text: str) -> DocumentNode:
-    """Parse a document within the limits. Raises QueryTooComplex, GraphQLError."""
-    return parsed_document(text).node
+def load_document_node(text: str) -> DocumentNode:
+    """Return the syntax tree of a document. Raises QueryTooComplex, GraphQLError."""
+    return load_document(text).node
 
 
-def parsed_document(text: str) -> ParsedDocument:
-    """Return a parsed document from the cache. Raises QueryTooComplex, GraphQLError."""
+def load_document(text: str) -> ParsedDocument:
+    """Return a document from the cache, or parse it. Raises QueryTooComplex, GraphQLError."""
     return document_cache.find(text) or _parse(text)
 
 
@@ -106,26 +114,26 @@ def complexity_by_operation(
 
     Raises QueryTooComplex.
     """
-    document = parsed_document(text)
-    operations = document.totals.get((schema, page_sizes))
+    document = load_document(text)
+    operations = document.complexities.get((schema, page_sizes))
     if operations is not None:
         return operations
     operations = ComplexityVisitor(schema, document.node, page_sizes).operations()
-    for totals in operations.values():
-        for limit, allowed in LIMITS.items():
-            require_within(limit, allowed, totals.counts[limit])
-    if len(document.totals) >= MAX_PAGE_SIZE_VARIANTS:
-        document.totals.clear()
-    document.totals[schema, page_sizes] = operations
+    for complexity in operations.values():
+        for limit in COUNTED_LIMITS:
+            require_within(limit, LIMITS[limit], complexity.counts[limit])
+    if len(document.complexities) >= MAX_PAGE_SIZE_VARIANTS:
+        document.complexities.clear()
+    document.complexities[schema, page_sizes] = operations
     return operations
 
 
-def label_operation(
+def operation_label(
     schema: GraphQLSchema, text: str, operation_name: str | None
 ) -> tuple[str, str]:
     """Return type and root field of the operation for metrics, never text from the client."""
     try:
-        document = parsed_document(text)
+        document = load_document(text)
     except (GraphQLError, QueryTooComplex):
         return "none", "invalid"
     label = document.labels.get((schema, operation_name))
@@ -153,48 +161,52 @@ class ParserCache(SchemaExtension):
     """Parses each document once."""
 
     def on_parse(self) -> Iterator[None]:
-        self.execution_context.graphql_document = parse_document(self.execution_context.query or "")
+        self.execution_context.graphql_document = load_document_node(
+            self.execution_context.query or ""
+        )
         yield
 
 
 def require_operation(text: str, name: str | None) -> OperationDefinitionNode:
     """Return the operation with this name, or the only one. Raises MalformedRequest."""
-    operation = get_operation_ast(parse_document(text), name)
+    operation = get_operation_ast(load_document_node(text), name)
     if operation is None:
         raise MalformedRequest("The document has no operation with this operationName.")
     return operation
 
 
-def checked_cost(  # noqa: PLR0913 - what is asked for, by whom
+def check_limits(  # noqa: PLR0913 - an operation and its caller
     schema: GraphQLSchema,
     text: str,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
     context: Context,
     *,
-    squad: int = DEFAULT_SQUAD_SIZE,
+    squad_size: int = DEFAULT_SQUAD_SIZE,
 ) -> int:
     """Check all limits except the budget. Returns the operation's cost for this size of squads.
 
     Raises QueryTooComplex, and GraphqlValidationFailed if introspection is not allowed.
     """
-    most = LIMITS[Limit.VALUES]
+    max_values = LIMITS[Limit.VALUES]
     # Checked first: counting the whole document takes longer.
-    require_within(Limit.VALUES, most, count_nested_values(dict(variables), stop_above=most))
+    require_within(
+        Limit.VALUES, max_values, count_nested_values(dict(variables), stop_above=max_values)
+    )
     sizes = page_sizes(operation, variables)
-    if squad != DEFAULT_SQUAD_SIZE and any(name in text for name in SQUAD_LISTS):
-        sizes = (*sizes, (SQUAD_SIZE_KEY, squad))
+    if squad_size != DEFAULT_SQUAD_SIZE and any(name in text for name in SQUAD_LISTS):
+        sizes = (*sizes, (SQUAD_SIZE_KEY, squad_size))
     operations = complexity_by_operation(schema, text, sizes)
-    totals = operations[operation.name.value if operation.name else None]
-    values = count_argument_values(totals, operation, variables, stop_above=most)
-    require_within(Limit.VALUES, most, values)
-    introspects = any(complexity.has_introspection for complexity in operations.values())
+    complexity = operations[operation.name.value if operation.name else None]
+    values = count_argument_values(complexity, operation, variables, stop_above=max_values)
+    require_within(Limit.VALUES, max_values, values)
+    introspects = any(each.has_introspection for each in operations.values())
     if introspects and not context.may_introspect:
         raise GraphqlValidationFailed("Introspection needs an organiser's sign-in.")
-    return totals.counts[Limit.COST]
+    return complexity.counts[Limit.COST]
 
 
-async def operation_cost(
+async def estimate_cost(
     schema: GraphQLSchema,
     text: str,
     operation: OperationDefinitionNode,
@@ -206,14 +218,14 @@ async def operation_cost(
     The season is only read if it decides whether the cost is within the budget, or if the response
     contains the cost. Raises QueryTooComplex, GraphqlValidationFailed.
     """
-    cost = partial(checked_cost, schema, text, operation, variables, context)
-    largest = cost(squad=MAX_SQUAD_SIZE)
-    if largest <= cost_budget(context.caller) and not context.wants_cost:
-        return largest
-    usual = cost()
-    if largest == usual:
-        return usual
-    return cost(squad=max(DEFAULT_SQUAD_SIZE, await max_squad_size(context.services)))
+    cost_for = partial(check_limits, schema, text, operation, variables, context)
+    maximum = cost_for(squad_size=MAX_SQUAD_SIZE)
+    if maximum <= cost_budget(context.caller) and not context.wants_cost:
+        return maximum
+    default = cost_for()
+    if maximum == default:
+        return default
+    return cost_for(squad_size=max(DEFAULT_SQUAD_SIZE, await max_squad_size(context.services)))
 
 
 def require_within_budget(cost: int, caller: Caller) -> None:
@@ -231,7 +243,7 @@ class QueryLimits(SchemaExtension):
         schema = execution.schema._schema  # noqa: SLF001 - as Strawberry's own extensions
         context, text = execution.context, execution.query or ""
         operation = require_operation(text, context.operation_name)
-        self._cost = await operation_cost(
+        self._cost = await estimate_cost(
             schema, text, operation, execution.variables or {}, context
         )
         require_within_budget(self._cost, context.caller)
@@ -250,7 +262,7 @@ class CachedValidation(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         execution = self.execution_context
         schema = execution.schema._schema  # noqa: SLF001 - as Strawberry's own extensions
-        document = parsed_document(execution.query or "")
+        document = load_document(execution.query or "")
         errors: list[GraphQLError] = []
         if schema not in document.valid_in:
             errors = validate_document(schema, document.node, execution.validation_rules)

@@ -43,14 +43,14 @@ def operation_charge(document: DocumentNode, operation: OperationDefinitionNode)
 
 
 def kind_before_parsing(text: str, operation_name: str | None) -> RateLimitKind | None:
-    """Kind that a request with the document counts as, without parsing the document.
+    """Return the kind as which a request counts, without parsing its document.
 
     "upload" for a mutation that opens uploads and does nothing else. None for a document that is
     not known and may be a mutation.
     """
     document = document_cache.find(text)
     if document is None:
-        # No name in a document can be written in another way.
+        # GraphQL has no escapes outside of strings: every mutation contains this word.
         return None if "mutation" in text else "query"
     operation = get_operation_ast(document.node, operation_name)
     if operation is None:

@@ -27,17 +27,19 @@ Check = Callable[[Any, Path], None]
 ReadArguments = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
 
 
-class Rule(Enum):
+class TextRule(Enum):
     """Exceptions for fields whose text a domain rule checks."""
 
     # An invalid text becomes an issue of the form.
     FORM = auto()
-    # A text of any length is accepted and then checked by `domain.registration.reasons`.
+    # A text of any length is accepted and then checked by `domain.registration.names`.
     REASON = auto()
 
 
-FORM_TEXT = {Rule: Rule.FORM}
-REASON_TEXT = {Rule: Rule.REASON}
+TEXT_RULE = "text_rule"
+"""Key of a field's metadata for its TextRule; without one the general limits hold."""
+FORM_TEXT = {TEXT_RULE: TextRule.FORM}
+REASON_TEXT = {TEXT_RULE: TextRule.REASON}
 
 
 class TextRulesExtension(FieldExtension):
@@ -53,10 +55,10 @@ class TextRulesExtension(FieldExtension):
         return kwargs
 
 
-def apply_text_rules(*kinds: type) -> None:
+def apply_text_rules(*graphql_types: type) -> None:
     """Add the text rules to the fields of these object types."""
-    for kind in kinds:
-        for field in kind.__strawberry_definition__.fields:  # type: ignore[attr-defined]
+    for graphql_type in graphql_types:
+        for field in graphql_type.__strawberry_definition__.fields:  # type: ignore[attr-defined]
             checks = {
                 argument.python_name: (NAMES.get_graphql_name(argument), check)
                 for argument in field.arguments
@@ -85,20 +87,20 @@ def apply_extensions(read: ReadArguments, fields: list[StrawberryField]) -> Read
     return read_and_map if mapped else read
 
 
-def _build_check(kind: Any, metadata: Mapping[Any, Any]) -> Check | None:
+def _build_check(graphql_type: Any, metadata: Mapping[Any, Any]) -> Check | None:
     """Return the check of a value of this type; None if it contains no text."""
-    rule = metadata.get(Rule)
-    if rule is Rule.FORM:
+    rule = metadata.get(TEXT_RULE)
+    if rule is TextRule.FORM:
         return None
-    if isinstance(kind, StrawberryList):
-        item = _build_check(kind.of_type, metadata)
+    if isinstance(graphql_type, StrawberryList):
+        item = _build_check(graphql_type.of_type, metadata)
         return None if item is None else _items_check(item)
-    if isinstance(kind, StrawberryContainer):
-        return _build_check(kind.of_type, metadata)
-    if has_object_definition(kind):
-        return _fields_check(kind.__strawberry_definition__.fields)
-    if kind in {str, strawberry.ID}:
-        return _require_storable if rule is Rule.REASON else _require_text
+    if isinstance(graphql_type, StrawberryContainer):
+        return _build_check(graphql_type.of_type, metadata)
+    if has_object_definition(graphql_type):
+        return _fields_check(graphql_type.__strawberry_definition__.fields)
+    if graphql_type in {str, strawberry.ID}:
+        return _require_storable if rule is TextRule.REASON else _require_text
     return None
 
 

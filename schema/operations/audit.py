@@ -45,7 +45,10 @@ class AuditActor:
         )
 
 
-@strawberry.type(description="An event of the audit log. Events are never changed or deleted.")
+@strawberry.type(
+    description="An event of the audit log. Events are kept forever; reason and items are deleted"
+    " with their team."
+)
 class AuditEvent(Node):
     at: datetime = field(description="When the event happened.")
     actor: AuditActor = field(description="The person or program that caused the event.")
@@ -68,8 +71,9 @@ class AuditEvent(Node):
     @classmethod
     def from_record(cls, record: AuditRecord, caller: Caller) -> Self:
         is_captain = caller.role is None and caller.kind != CallerKind.SYSTEM
-        is_told = is_captain or has_role(caller, Role.REVIEWER)
-        is_ours = is_captain and record.action == AuditAction.TEAM_CONFIRMED
+        sees_reason = is_captain or has_role(caller, Role.REVIEWER)
+        # An override is the organisers' own matter.
+        is_internal_reason = is_captain and record.action == AuditAction.TEAM_CONFIRMED
         return cls(
             id=strawberry.ID(record.id.hex),
             at=record.at,
@@ -79,8 +83,8 @@ class AuditEvent(Node):
             request_id=record.request_id,
             # Older events of the season have the names of columns.
             changes=JSON({camel_case(name): change for name, change in record.changes.items()}),
-            reason=record.reason if is_told and not is_ours else None,
-            items=JSON(list(record.items)) if is_told and record.items else None,
+            reason=record.reason if sees_reason and not is_internal_reason else None,
+            items=JSON(list(record.items)) if sees_reason and record.items else None,
         )
 
 
@@ -122,7 +126,7 @@ async def audit_log(
         until=conditions.until,
     )
     page = await queries.audit_page(
-        services, caller, audit_filter, _CURSORS.page_args(first=first, after=after)
+        services, caller, audit_filter, _CURSORS.page_request(first=first, after=after)
     )
     return Connection.from_page(
         page,

@@ -74,7 +74,7 @@ async def deliveries(
         team=checked_search(conditions.team_id, "filter", "teamId"),
     )
     page = await queries.delivery_page(
-        services, caller, delivery_filter, _CURSORS.page_args(first=first, after=after)
+        services, caller, delivery_filter, _CURSORS.page_request(first=first, after=after)
     )
     return Connection.from_page(
         page,

@@ -25,7 +25,7 @@ class HealthCheck:
 
     @classmethod
     def from_check(cls, check: CheckResult) -> Self:
-        return cls(name=check.name, status=HealthStatus(check.status), latency_ms=check.latency_ms)
+        return cls(name=check.name, status=check.status, latency_ms=check.latency_ms)
 
 
 @strawberry.type(description="The health of the service, for monitoring.")
@@ -40,7 +40,7 @@ class Health:
     @classmethod
     def from_health(cls, health: HealthReport, version: str) -> Self:
         return cls(
-            status=HealthStatus(health.status),
+            status=health.status,
             version=version,
             checks=[HealthCheck.from_check(check) for check in health.checks],
         )

@@ -10,6 +10,10 @@ from schema.limits.text_rules import FORM_TEXT
 from schema.registration.omitted_fields import WHEN_OMITTED
 from schema.scalars import DateText, EmailAddress, JerseyNumber, PhoneNumber, PlayerRoleInput
 
+# An omitted kind is read as one that the list refuses: it is reported with the other issues.
+_REFUSED_FOR_TEAMS = {WHEN_OMITTED: DocumentKind.PHOTO.value}
+_REFUSED_FOR_PLAYERS = {WHEN_OMITTED: DocumentKind.GROUP_PHOTO.value}
+
 
 @strawberry.input(description="A captain or a vice-captain.")
 class PersonInput:
@@ -29,7 +33,7 @@ class PersonInput:
 @strawberry.input(description="An uploaded document of the team.")
 class TeamDocumentInput:
     kind: DocumentKind = field(
-        metadata={WHEN_OMITTED: DocumentKind.PHOTO.value},
+        metadata=_REFUSED_FOR_TEAMS,
         description="PASTOR_LETTER, PAYMENT_RECEIPT or GROUP_PHOTO.",
     )
     document_id: strawberry.ID = field(
@@ -43,7 +47,7 @@ class TeamDocumentInput:
 @strawberry.input(description="An uploaded document of a player.")
 class PlayerDocumentInput:
     kind: DocumentKind = field(
-        metadata={WHEN_OMITTED: DocumentKind.GROUP_PHOTO.value},
+        metadata=_REFUSED_FOR_PLAYERS,
         description="IDENTITY_PROOF, SUBSCRIPTION_CARD or PHOTO.",
     )
     document_id: strawberry.ID = field(

@@ -23,7 +23,7 @@ from graphql import (
 )
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from schema.limits.text_rules import Rule
+from schema.limits.text_rules import TEXT_RULE
 from schema.scalars import is_lenient_scalar
 
 WHEN_OMITTED = "when_omitted"
@@ -34,7 +34,11 @@ Fill = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class _FieldDefault:
-    """A missing field's replacement, None if it is required. `fill` fills in values inside it."""
+    """The replacement of a missing field, and a function that fills in fields inside a value.
+
+    `empty` is None if a missing value stays missing: the field is optional, or GraphQL refuses the
+    request without it. `fill` is None if nothing inside the value can be filled in.
+    """
 
     empty: Any
     fill: Fill | None
@@ -61,14 +65,18 @@ class OmittedFieldFiller:
         filled: dict[str, Any] = {}
         for definition in operation.variable_definitions or ():
             name = definition.variable.name.value
-            kind: Any = type_from_ast(self._schema, definition.type)
-            if kind is None:
+            graphql_type: Any = type_from_ast(self._schema, definition.type)
+            if graphql_type is None:
                 continue
-            default = self._default(kind, {})
+            default = self._default(graphql_type, {})
             value = variables.get(name)
             if value is None:
-                is_whole = str(get_nullable_type(kind)) in self._arguments
-                if default.empty is None or is_whole or definition.default_value is not None:
+                is_whole_argument = str(get_nullable_type(graphql_type)) in self._arguments
+                if (
+                    default.empty is None
+                    or is_whole_argument
+                    or definition.default_value is not None
+                ):
                     continue
                 value = default.empty
             value = default.fill(value) if default.fill else value
@@ -76,10 +84,10 @@ class OmittedFieldFiller:
                 filled[name] = value
         return {**variables, **filled} if filled else variables
 
-    def _default(self, kind: Any, metadata: Mapping[Any, Any]) -> _FieldDefault:
+    def _default(self, graphql_type: Any, metadata: Mapping[Any, Any]) -> _FieldDefault:
         """Return the default of a value of this type; `metadata` belongs to the field."""
-        inner = get_nullable_type(kind)
-        is_required = isinstance(kind, GraphQLNonNull)
+        inner = get_nullable_type(graphql_type)
+        is_required = isinstance(graphql_type, GraphQLNonNull)
         if isinstance(inner, GraphQLList):
             item = self._default(inner.of_type, metadata)
             empty: Any = [] if item.empty is not None or item.fill else None
@@ -88,29 +96,29 @@ class OmittedFieldFiller:
             default = self._object(inner)
             return _FieldDefault(default.empty if is_required else None, default.fill)
         empty = metadata.get(WHEN_OMITTED)
-        if empty is None and (metadata.get(Rule) is not None or is_lenient_scalar(inner)):
+        if empty is None and (TEXT_RULE in metadata or is_lenient_scalar(inner)):
             empty = ""
         return _FieldDefault(empty if is_required else None, None)
 
-    def _object(self, kind: GraphQLInputObjectType) -> _FieldDefault:
-        if kind.name not in self._objects:
-            defaults = dict(self._fields(kind))
-            required = {name for name, field in kind.fields.items() if _is_required(field)}
-            is_form = all(defaults[name].empty is not None for name in required)
-            self._objects[kind.name] = _FieldDefault(
-                {} if is_form else None, _object_filler(defaults)
+    def _object(self, graphql_type: GraphQLInputObjectType) -> _FieldDefault:
+        if graphql_type.name not in self._objects:
+            defaults = dict(self._fields(graphql_type))
+            required = {name for name, field in graphql_type.fields.items() if _is_required(field)}
+            is_fillable = all(defaults[name].empty is not None for name in required)
+            self._objects[graphql_type.name] = _FieldDefault(
+                {} if is_fillable else None, _object_filler(defaults)
             )
-        return self._objects[kind.name]
+        return self._objects[graphql_type.name]
 
-    def _fields(self, kind: GraphQLInputObjectType) -> Iterator[tuple[str, _FieldDefault]]:
-        for name, definition in kind.fields.items():
+    def _fields(self, graphql_type: GraphQLInputObjectType) -> Iterator[tuple[str, _FieldDefault]]:
+        for name, definition in graphql_type.fields.items():
             field = definition.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
             yield name, self._default(definition.type, field.metadata or {})
 
 
 def _is_required(field: GraphQLInputField) -> bool:
-    kind: GraphQLInputType = field.type
-    return isinstance(kind, GraphQLNonNull)
+    graphql_type: GraphQLInputType = field.type
+    return isinstance(graphql_type, GraphQLNonNull)
 
 
 def _object_filler(defaults: Mapping[str, _FieldDefault]) -> Fill | None:

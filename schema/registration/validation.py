@@ -7,7 +7,7 @@ from strawberry import field
 
 from domain.errors.base import Detail, DomainError
 from domain.errors.issues import Issue
-from resolvers.registration.register import Validation
+from resolvers.registration.register import DryRunResult
 from schema.enums import Category, ErrorCode, IssueCode
 from schema.errors import doc_url
 from schema.scalars import JSON, PathStep
@@ -44,11 +44,11 @@ class ValidationReport:
     )
 
     @classmethod
-    def from_validation(cls, validation: Validation) -> Self:
+    def from_result(cls, result: DryRunResult) -> Self:
         return cls(
-            is_valid=not validation.issues,
-            issues=[ValidationIssue.from_issue(issue) for issue in validation.issues],
-            blockers=[ErrorCode(code) for code in validation.blockers],
+            is_valid=not result.issues,
+            issues=[ValidationIssue.from_issue(issue) for issue in result.issues],
+            blockers=[ErrorCode(code) for code in result.blockers],
         )
 
 

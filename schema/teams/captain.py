@@ -1,5 +1,7 @@
 """The captain's own team, found by its manageToken."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import strawberry
@@ -14,7 +16,7 @@ from resolvers.captain.resubmission import Resubmission
 from schema.compiled.sql_json import json_projection, raw_json
 from schema.context import Info
 from schema.limits.text_rules import FORM_TEXT, REASON_TEXT
-from schema.permissions import token_guesses_counted
+from schema.permissions import count_token_guesses
 from schema.registration.inputs import (
     PersonInput,
     PlayerDocumentInput,
@@ -143,6 +145,14 @@ class WithdrawMyTeamPayload(TeamPayload):
     pass
 
 
+@asynccontextmanager
+async def _manage_token(info: Info, token: str | None) -> AsyncGenerator[str | None]:
+    """Yield the token of the arguments or else of the header; count an unknown one as a guess."""
+    token = token or info.context.manage_token
+    async with count_token_guesses(info, token):
+        yield token
+
+
 async def my_team(
     info: Info,
     token: Annotated[
@@ -154,37 +164,29 @@ async def my_team(
         ),
     ] = None,
 ) -> Team | None:
-    services, token = info.context.services, token or info.context.manage_token
-    projection = json_projection(info)
-    async with token_guesses_counted(info, token):
+    services, projection = info.context.services, json_projection(info)
+    async with _manage_token(info, token) as manage_token:
         if projection is not None:
-            rendered = await captain_access.my_team_json(services, token, projection)
+            rendered = await captain_access.my_team_json(services, manage_token, projection)
+            # JSON text in place of the object; it is copied into the response.
             team: Team = raw_json(rendered)
             return team
-        return Team.from_record(await captain_access.my_team(services, token))
+        return Team.from_record(await captain_access.my_team(services, manage_token))
 
 
 async def update_my_team(
     info: Info, input: Annotated[UpdateMyTeamInput, argument(description="The changes.")]
 ) -> UpdateMyTeamPayload | None:
-    context = info.context
-    token = input.token or context.manage_token
-    async with token_guesses_counted(info, token):
-        record = await edits.update_my_team(context.services, token, input.to_update())
+    async with _manage_token(info, input.token) as token:
+        record = await edits.update_my_team(info.context.services, token, input.to_update())
     return UpdateMyTeamPayload.from_record(record)
 
 
 async def resubmit_my_team(
     info: Info, input: Annotated[ResubmitMyTeamInput, argument(description="The changes.")]
 ) -> ResubmitMyTeamPayload | None:
-    context = info.context
-    token = input.token or context.manage_token
-    async with token_guesses_counted(info, token):
-        record = await resubmission.resubmit(
-            context.services,
-            token,
-            input.to_resubmission(),
-        )
+    async with _manage_token(info, input.token) as token:
+        record = await resubmission.resubmit(info.context.services, token, input.to_resubmission())
     return ResubmitMyTeamPayload.from_record(record)
 
 
@@ -194,11 +196,9 @@ async def withdraw_my_team(
         WithdrawMyTeamInput, argument(description="The team's version and the reason.")
     ],
 ) -> WithdrawMyTeamPayload | None:
-    context = info.context
-    token = input.token or context.manage_token
-    async with token_guesses_counted(info, token):
+    async with _manage_token(info, input.token) as token:
         record = await captain_access.withdraw(
-            context.services,
+            info.context.services,
             token,
             expected_version=input.expected_version,
             reason=input.reason,

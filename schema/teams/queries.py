@@ -127,6 +127,7 @@ class TeamStats:
             documents=[
                 ReviewCount(review=review, count=record.documents.get(review, 0))
                 for review in DocumentReview
+                # Superseded documents are not current.
                 if review != DocumentReview.SUPERSEDED
             ],
             registered_by_day=[
@@ -155,7 +156,7 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     query = TeamQuery(
         filters=team_filter,
         order=keyset_order(order.field, is_descending=order.direction == OrderDirection.DESC),
-        request=codec.page_args(first=first, after=after, last=last, before=before),
+        request=codec.page_request(first=first, after=after, last=last, before=before),
     )
     count = partial(queries.team_count, services, caller, team_filter)
     is_masked = not has_role(caller, Role.REVIEWER)
@@ -189,6 +190,7 @@ async def team(
     projection = json_projection(info, shows_all=not is_masked)
     try:
         if projection is not None:
+            # JSON text in place of the object; it is copied into the response.
             rendered: Team = raw_json(
                 await queries.team_json(services, caller, reference, projection)
             )

@@ -12,7 +12,7 @@ from persistence.records import TeamRecord
 from schema.context import Info
 from schema.enums import BlockerActor, BlockerCode, Operation
 
-MAX_POSSIBLE_DUPLICATES = 50
+MAX_PLAYERS_ELSEWHERE = 50
 
 
 @strawberry.type(description="A reason why a team cannot be confirmed yet.")
@@ -23,32 +23,31 @@ class Blocker:
 
 
 @strawberry.type(
-    name="PlayerElsewhere",
     description="A player with the same name and date of birth as a player of another live team.",
 )
-class PossibleDuplicate:
+class PlayerElsewhere:
     player_code: str = field(description="This team's player, e.g. ICCT-001-P01.")
     other_player_code: str = field(description="The other team's player, e.g. ICCT-002-P07.")
 
 
 async def _players_elsewhere(
     info: Info, root: strawberry.Parent["Readiness"]
-) -> list[PossibleDuplicate]:
+) -> list[PlayerElsewhere]:
     if not has_role(info.context.caller, Role.REVIEWER):
         return []
-    duplicates = await info.context.loaders.same_players.load(root.record.id)
+    duplicates = await info.context.loaders.duplicate_players.load(root.record.id)
     return [
-        PossibleDuplicate(
+        PlayerElsewhere(
             player_code=player_code(root.record.code, duplicate.position),
             other_player_code=duplicate.other_code,
         )
-        for duplicate in duplicates[:MAX_POSSIBLE_DUPLICATES]
+        for duplicate in duplicates[:MAX_PLAYERS_ELSEWHERE]
     ]
 
 
 @strawberry.type(
-    description="Whether a team can be confirmed, and what is to be done next. A repeat of"
-    " registerTeam after reissueManageToken shows isReady alone."
+    description="Whether a team can be confirmed, and what is to be done next. If the registration"
+    " is replayed after the manageToken was replaced, blockers is empty and nextOperation null."
 )
 class Readiness:
     is_ready: bool = field(description="True if and only if the team has no blockers.")
@@ -57,7 +56,7 @@ class Readiness:
         description="The mutation that comes next, if there is one: reviewDocument,"
         " requestChanges, confirmTeam, resubmitMyTeam or reopenTeam."
     )
-    players_elsewhere: list[PossibleDuplicate] = field(
+    players_elsewhere: list[PlayerElsewhere] = field(
         resolver=_players_elsewhere,
         description="Players who are probably in another live team too, the first 50. They do not"
         " block the confirmation. Empty for callers below the role REVIEWER, since"

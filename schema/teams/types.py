@@ -25,7 +25,7 @@ from schema.node import Node
 from schema.operations.audit import AuditEvent
 from schema.teams.readiness import Readiness
 
-AFTER_REISSUE = "in a repeat of registerTeam after reissueManageToken"
+AFTER_REISSUE = "if the registration is replayed after the manageToken was replaced"
 HIDDEN_NAME = "•••"
 
 
@@ -87,7 +87,7 @@ class Person:
 
 
 def _player_team(root: strawberry.Parent["Player"]) -> "Team":
-    return Team.from_record(root.owner, is_masked=root.is_masked)
+    return Team.from_record(root.team_record, is_masked=root.is_masked)
 
 
 @strawberry.type(description="A member of a squad.")
@@ -104,34 +104,34 @@ class Player(Node):
     documents: list[Document] = field(description="The current documents, in order of upload.")
 
     team: "Team" = field(resolver=_player_team, description="The player's team.")
-    owner: strawberry.Private[TeamRecord]
+    team_record: strawberry.Private[TeamRecord]
     is_masked: strawberry.Private[bool]
 
     @classmethod
-    def from_record(cls, record: PlayerRecord, owner: TeamRecord, *, is_masked: bool) -> Self:
+    def from_record(cls, record: PlayerRecord, team: TeamRecord, *, is_masked: bool) -> Self:
         return cls(
             id=strawberry.ID(record.id.hex),
-            code=player_code(owner.code, record.position),
+            code=player_code(team.code, record.position),
             position=record.position,
             name=record.name,
             role=record.role,
             jersey_number=record.jersey_number,
             date_of_birth=None if is_masked else record.date_of_birth,
             documents=_documents(record.documents, is_masked=is_masked),
-            owner=owner,
+            team_record=team,
             is_masked=is_masked,
         )
 
 
 def _readiness(root: strawberry.Parent["Team"]) -> Readiness:
     readiness = Readiness.from_readiness(team_readiness(root.record), root.record)
-    if not root.shows_people:
+    if not root.shows_personal_data:
         readiness.blockers, readiness.next_operation = [], None
     return readiness
 
 
 async def _history(info: Info, root: strawberry.Parent["Team"]) -> list[AuditEvent]:
-    if not root.shows_people:
+    if not root.shows_personal_data:
         return []
     events = await info.context.loaders.histories.load(root.record.id)
     return [AuditEvent.from_record(event, info.context.caller) for event in events]
@@ -166,7 +166,7 @@ class Team(Node):
         f" see which organiser caused them. Empty {AFTER_REISSUE}.",
     )
     record: strawberry.Private[TeamRecord]
-    shows_people: strawberry.Private[bool] = True
+    shows_personal_data: strawberry.Private[bool] = True
 
     @classmethod
     def from_record(cls, record: TeamRecord, *, is_masked: bool = False) -> Self:
@@ -190,19 +190,19 @@ class Team(Node):
         )
 
     @classmethod
-    def without_people(cls, record: TeamRecord) -> Self:
+    def without_personal_data(cls, record: TeamRecord) -> Self:
         """Create a team for a person who registered it and is no longer its captain."""
         team = cls.from_record(record)
         team.captain = team.vice_captain = Person.hidden()
-        team.players, team.documents, team.shows_people = [], [], False
+        team.players, team.documents, team.shows_personal_data = [], [], False
         return team
 
 
 @strawberry.type(description="The payload of registerTeam.")
 class RegisterTeamPayload:
     team: Team = field(
-        description="The registered team. After reissueManageToken a repeat shows it without"
-        " persons, documents and messages to the captain."
+        description="The registered team; without persons, documents and messages to the captain"
+        f" {AFTER_REISSUE}."
     )
     manage_token: str = field(
         description="The captain's secret, by which the team can be seen and changed later. Keep"
@@ -215,7 +215,9 @@ class RegisterTeamPayload:
 
     @classmethod
     def from_registered(cls, registered: RegistrationResult) -> Self:
-        create_team = Team.from_record if registered.shows_people else Team.without_people
+        create_team = (
+            Team.from_record if registered.shows_personal_data else Team.without_personal_data
+        )
         return cls(
             team=create_team(registered.team),
             manage_token=registered.manage_token,

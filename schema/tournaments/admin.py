@@ -1,19 +1,17 @@
-"""Mutations for owners: rules of the tournament, merging of churches, erasure of teams."""
+"""Mutations for owners: rules of the tournament, merging of churches."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import UNSET, argument, field
 
 from domain.auth.roles import Role
-from resolvers.teams import erasure
 from resolvers.tournaments import churches, settings
 from schema.context import Info
 from schema.enums import DocumentKind
 from schema.node import parse_id
 from schema.permissions import require_caller
-from schema.teams.decisions import TeamVersionInput
 from schema.teams.types import Church
 from schema.tournaments.types import Tournament
 
@@ -83,11 +81,6 @@ class MergeChurchesInput:
     into_church_id: strawberry.ID = field(description="The church to keep.")
 
 
-@strawberry.input(description="A team to erase.")
-class EraseTeamInput(TeamVersionInput):
-    pass
-
-
 @strawberry.type(description="The payload of updateTournament.")
 class UpdateTournamentPayload:
     tournament: Tournament = field(description="The tournament after the change.")
@@ -103,16 +96,6 @@ class MergeChurchesPayload:
         description="The number of teams that changed their church, rejected and withdrawn teams"
         " included."
     )
-
-
-@strawberry.type(description="The payload of eraseTeam.")
-class EraseTeamPayload:
-    code: str = field(description="The code of the erased team. It is never assigned again.")
-    documents_erased: int = field(description="Documents whose files are being deleted.")
-
-    @classmethod
-    def from_erased(cls, erased: erasure.ErasureResult) -> Self:
-        return cls(code=erased.code, documents_erased=erased.documents)
 
 
 async def update_tournament(
@@ -139,16 +122,3 @@ async def merge_churches(
         parse_id(input.into_church_id, "input", "intoChurchId"),
     )
     return MergeChurchesPayload(church=Church.from_record(merged.church), teams_moved=merged.teams)
-
-
-async def erase_team(
-    info: Info, input: Annotated[EraseTeamInput, argument(description="The team.")]
-) -> EraseTeamPayload | None:
-    context = info.context
-    erased = await erasure.erase_team(
-        context.services,
-        context.caller,
-        input.team_id,
-        expected_version=input.expected_version,
-    )
-    return EraseTeamPayload.from_erased(erased)

@@ -228,7 +228,9 @@ def test_every_mutation_describes_its_repeat():
         and {"expectedVersion", "teams"} & field.args["input"].type.of_type.fields.keys()
     }
     of_version = {
-        name for name, repeat in REPEAT_BEHAVIOUR.items() if repeat is RepeatBehaviour.VERSION
+        name
+        for name, repeat in REPEAT_BEHAVIOUR.items()
+        if repeat is RepeatBehaviour.CHECKS_VERSION
     }
     assert versioned == of_version | {"eraseTeam", "updateTournament"}
 
@@ -242,7 +244,7 @@ def test_every_mutation_describes_its_repeat():
 )
 async def test_key_without_effect_is_refused(client, owner, sql, name, input):
     assert {
-        one for one, repeat in REPEAT_BEHAVIOUR.items() if repeat is RepeatBehaviour.REFUSED
+        one for one, repeat in REPEAT_BEHAVIOUR.items() if repeat is RepeatBehaviour.REFUSES_KEY
     } == {
         "signIn",
         "enableTotp",

@@ -200,7 +200,7 @@ class RequestAuth:
     async def count_sign_in(self, account: str) -> None:
         self.require_allowed_network()
         quota = self._config.limits.sign_ins.quota
-        device = self._known_device(account)
+        device = self._known_client_id(account)
         if device is not None:
             attempt = known_device_attempt(account, device, quota)
         else:
@@ -209,7 +209,7 @@ class RequestAuth:
 
     async def count_code(self, account: str) -> None:
         quota = self._config.limits.sign_ins.quota
-        device = self._known_device(account)
+        device = self._known_client_id(account)
         if device is not None:
             attempt = known_device_code_attempt(account, device, quota)
         else:
@@ -253,10 +253,10 @@ class RequestAuth:
             self._set_cookie(response, self._cookie + KNOWN_SUFFIX, self._new_known_cookie, seconds)
         return response
 
-    def _known_device(self, account: str) -> str | None:
-        """Return the device id of a client that has signed in to the account before, else None."""
+    def _known_client_id(self, account: str) -> str | None:
+        """Return the id of a client that has signed in to the account before, else None."""
         known = read_known_client(self._config.services, self._known_cookie)
-        return known.device if known is not None and known.has_signed_in_to(account) else None
+        return known.client_id if known is not None and known.has_signed_in_to(account) else None
 
     async def _reserve(self, account: str, attempt: Attempt) -> None:
         await self._config.limits.reserve(attempt)

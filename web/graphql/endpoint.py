@@ -166,7 +166,7 @@ class GraphQLEndpoint:
             may_introspect=self._anonymous_introspection or not auth.is_anonymous,
             wants_cost=get_header(request.scope, b"graphql-cost") == "1",
             check_rate_limit=auth.check_rate_limit,
-            sign_in_guard=auth,
+            sign_in_gate=auth,
             execution=self._execution,
         )
         try:

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from observability.tracing import stop_tracing
 from resilience.shutdown_deadline import wait_or_cancel
-from resolvers.operations.maintenance import prune_periodically, sweep_periodically
+from resolvers.operations.maintenance import run_maintenance_periodically, sweep_periodically
 from resolvers.operations.outbox import Handler, run_outbox
 from resolvers.services import Services
 from web.rate_limiting.limiter import RateLimiter
@@ -51,7 +51,7 @@ async def lifespan(
     if limits.is_shared:
         cancel_on_shutdown.append(start("rateLimitStoreProbe", lambda _: limits.probe_store()))
     if handlers:
-        prune = partial(prune_periodically, services)
+        prune = partial(run_maintenance_periodically, services)
         cancel_on_shutdown.append(start("prune", prune, healthy_after_seconds=None))
         outbox = run_outbox(services, handlers, shutdown.stopping)
         drain_on_shutdown.append(asyncio.create_task(outbox, name="outbox"))

@@ -30,7 +30,7 @@ async def test_no_workbook_is_started_on_a_nearly_full_disk(services, tmp_path):
         format=ExportFormat.XLSX,
         team_filter=TeamFilter(),
         caller=SYSTEM,
-        link=SignedLink(organiser_id=None, role=Role.OWNER, claims=[]),
+        link=SignedLink(organiser_id=None, role=Role.OWNER, values=[]),
         time_zone=ZoneInfo("Asia/Kolkata"),
         name="teams.xlsx",
     )

@@ -23,7 +23,7 @@ async def test_correct_counters_show_no_drift(services):
 
     result = await diagnose(services)
 
-    assert (result.drift, result.store, result.stores_away) == ([], "folder", ())
+    assert (result.drift, result.store, result.unavailable_stores) == ([], "folder", ())
 
 
 async def test_wrong_counters_are_reported(services, sql):
@@ -109,7 +109,7 @@ async def test_unavailable_store_is_reported(services, settings):
 
     result = await diagnose(services)
 
-    assert result.stores_away == ("folder",)
+    assert result.unavailable_stores == ("folder",)
 
 
 @pytest.fixture

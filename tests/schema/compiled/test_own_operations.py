@@ -161,7 +161,7 @@ async def test_benchmarked_operations_never_fall_back(client, reviewer, job):
         assert "errors" not in answer.json()
 
     await send(0)
-    before = {how: executions(how) for how in ("interpreted", "repeated")}
+    before = {how: executions(how) for how in ("interpreted", "reexecuted")}
     rendered = executions("rendered")
 
     for number in range(1, 4):

@@ -91,7 +91,7 @@ async def test_exception_in_generated_code_is_logged_once_for_each_plan():
         answers: list[Answer] = [await answer(NULL_LABEL, compiled=True) for _ in range(4)]
 
     failures = [line for line in logs if line["event"] == "generated_code_failed"]
-    assert [item.ways for item in answers] == [{"interpreted": 1}, *[{"repeated": 1}] * 3]
+    assert [item.ways for item in answers] == [{"interpreted": 1}, *[{"reexecuted": 1}] * 3]
     assert {entry.errors[0][0] for entry in answers} == {
         "Cannot return null for non-nullable field Box.mustLabel."
     }
@@ -197,10 +197,10 @@ def test_source_of_dropped_functions_leaves_linecache():
     assert file_name not in linecache.cache
 
 
-def test_values_are_bound_once_by_identity():
+def test_values_are_added_once_by_identity():
     builder = CodeBuilder()
     first, equal = [1], [1]
 
-    names = [builder.bind(value) for value in (first, equal, first)]
+    names = [builder.add(value) for value in (first, equal, first)]
 
     assert names[0] == names[2] != names[1]

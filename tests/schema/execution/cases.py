@@ -13,8 +13,8 @@ from schema.context import ExecutionOptions
 from tests.schema.execution.model import SCHEMA
 from tests.schema.executions import Error, errors_of, executions
 
-Way = Literal["compiled", "repeated", "interpreted"]
-WAYS: tuple[Way, ...] = ("compiled", "repeated", "interpreted")
+Way = Literal["compiled", "reexecuted", "interpreted"]
+WAYS: tuple[Way, ...] = ("compiled", "reexecuted", "interpreted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

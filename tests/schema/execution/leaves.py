@@ -26,7 +26,7 @@ def _refused(name: str, field: str, given, message: str) -> Case:
         gives={field: given},
         data={field: None},
         errors=[(message, [field], [(1, 3)])],
-        way="repeated",
+        way="reexecuted",
     )
 
 
@@ -38,9 +38,9 @@ PETS = [Dog(name="Rex", barks=True), Cat(name="Tom", lives=9)]
 CASES = (
     _leaf("the largest Int", "whole", TWO_TO_31 - 1, 2_147_483_647),
     _leaf("the smallest Int", "whole", -TWO_TO_31, -2_147_483_648),
-    _leaf("a float without a fraction is an Int", "whole", 3.0, 3, way="repeated"),
-    _leaf("a bool is an Int", "whole", True, 1, way="repeated"),
-    _leaf("a text of digits is an Int", "whole", "12", 12, way="repeated"),
+    _leaf("a float without a fraction is an Int", "whole", 3.0, 3, way="reexecuted"),
+    _leaf("a bool is an Int", "whole", True, 1, way="reexecuted"),
+    _leaf("a text of digits is an Int", "whole", "12", 12, way="reexecuted"),
     _refused(
         "an Int that is too large",
         "whole",
@@ -61,16 +61,16 @@ CASES = (
     _refused("infinity", "real", float("inf"), "Float cannot represent non numeric value: inf"),
     _refused("a word is no Float", "real", "x", "Float cannot represent non numeric value: 'x'"),
     _leaf("a Boolean", "flag", False, False),
-    _leaf("a number is a Boolean", "flag", 2, True, way="repeated"),
+    _leaf("a number is a Boolean", "flag", 2, True, way="reexecuted"),
     _refused(
         "a text is no Boolean", "flag", "no", "Boolean cannot represent a non boolean value: 'no'"
     ),
     _leaf("a text", "word", "‘அ’", "‘அ’"),
-    _leaf("a number is a String", "word", 12, "12", way="repeated"),
-    _leaf("a bool is a String", "word", True, "true", way="repeated"),
+    _leaf("a number is a String", "word", 12, "12", way="reexecuted"),
+    _leaf("a bool is a String", "word", True, "true", way="reexecuted"),
     _refused("a list is no String", "word", ["a"], "String cannot represent value: ['a']"),
     _leaf("an ID", "key", "a", "a"),
-    _leaf("a number is an ID", "key", 12, "12", way="repeated"),
+    _leaf("a number is an ID", "key", 12, "12", way="reexecuted"),
     _refused("a fraction is no ID", "key", 1.5, "ID cannot represent value: 1.5"),
     _leaf(
         "a scalar of our own",
@@ -86,10 +86,10 @@ CASES = (
         query="{ inner { label mustLabel } }",
         gives={"inner": lambda: Box(gives={}, label=soon("a"))},
         data={"inner": {"label": "a", "mustLabel": "box"}},
-        way="repeated",
+        way="reexecuted",
     ),
     _leaf("a member", "colour", Colour.GREEN, "GREEN"),
-    _leaf("the value of a member", "colour", "g", "GREEN", way="repeated"),
+    _leaf("the value of a member", "colour", "g", "GREEN", way="reexecuted"),
     _refused(
         "a word that is no member", "colour", "b", "Enum 'Colour' cannot represent value: 'b'"
     ),
@@ -105,7 +105,7 @@ CASES = (
         gives={"inner": Box(gives={"must_colour": 5}), "word": "kept"},
         data={"inner": None, "word": "kept"},
         errors=[("Enum 'Colour' cannot represent value: 5", ["inner", "mustColour"], [(1, 11)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="members in a list, and one that is none",
@@ -113,7 +113,7 @@ CASES = (
         gives={"colours": [Colour.RED, "blue"]},
         data={"colours": None},
         errors=[("Enum 'Colour' cannot represent value: 'blue'", ["colours", 1], [(1, 3)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="an interface",
@@ -155,7 +155,7 @@ CASES = (
                 [(1, 3)],
             )
         ],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="a union",

@@ -61,7 +61,7 @@ def _kind(base: str, found: str, *, is_later: bool) -> Case:
         gives={ATTRIBUTES[base] + ("_later" if is_later else ""): FOUND[found]},
         data=data,
         errors=errors,
-        way="repeated" if errors else "compiled",
+        way="reexecuted" if errors else "compiled",
     )
 
 
@@ -73,7 +73,7 @@ def _awaited(base: str, found: str) -> Case:
         gives={ATTRIBUTES[base]: lambda: [soon(item) for item in FOUND[found]]},
         data=data,
         errors=errors,
-        way="repeated",
+        way="reexecuted",
     )
 
 
@@ -86,7 +86,7 @@ def _stands_for(
         gives={"words": given},
         data={"words": words},
         errors=[(message, ["words"], [(1, 3)])] if message else [],
-        way=way or "repeated",
+        way=way or "reexecuted",
     )
 
 
@@ -117,7 +117,7 @@ CASES = (
             ("broken", ["words", 2], [(1, 3)]),
             ("String cannot represent value: []", ["words", 4], [(1, 3)]),
         ],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="a list of lists",
@@ -134,7 +134,7 @@ CASES = (
             ("Cannot return null for non-nullable field Query.grid.", ["grid", 0, 1], [(1, 3)]),
             ("Cannot return null for non-nullable field Query.grid.", ["grid", 2, 0], [(1, 3)]),
         ],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="objects, with what each of them awaits",
@@ -159,7 +159,7 @@ CASES = (
         errors=[
             ("Cannot return null for non-nullable field Box.must.", ["boxes", 1, "must"], [(1, 11)])
         ],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="an object that is lost where it may not be, and what it awaited",
@@ -170,7 +170,7 @@ CASES = (
         },
         data={"fullBoxes": None, "word": "kept"},
         errors=[("broken", ["fullBoxes", 1, "mustLater"], [(1, 15)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="the list itself is raised",
@@ -181,6 +181,6 @@ CASES = (
             ("broken", ["words"], [(1, 3)]),
             ("broken", ["mustInner", "mustFullWords"], [(1, 21)]),
         ],
-        way="repeated",
+        way="reexecuted",
     ),
 )

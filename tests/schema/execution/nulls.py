@@ -37,7 +37,7 @@ def _at_the_root() -> Iterator[Case]:
             gives={ATTRIBUTES[leaf]: fault},
             data={leaf: None} if is_nullable else None,
             errors=errors,
-            way="repeated" if errors else "compiled",
+            way="reexecuted" if errors else "compiled",
         )
 
 
@@ -55,7 +55,7 @@ def _below(parent: str, leaf: str, fault: Exception | None) -> Case:
         gives={"inner": Box(gives={ATTRIBUTES[parent]: Box(gives={ATTRIBUTES[leaf]: fault})})},
         data=reached,
         errors=errors,
-        way="repeated" if errors else "compiled",
+        way="reexecuted" if errors else "compiled",
     )
 
 
@@ -74,7 +74,7 @@ CASES = (
         gives={"inner": Box(gives={}, must_label=None)},
         data={"inner": None},
         errors=[(_null("Box", "mustLabel"), ["inner", "mustLabel"], [(1, 17)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="nothing is wrong at any depth",
@@ -110,7 +110,7 @@ CASES = (
                 [(1, 44)],
             )
         ],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="a null goes up to the first place where it may be, and leaves the others",
@@ -128,7 +128,7 @@ CASES = (
         },
         data={"inner": {"word": "kept", "inner": None}, "word": "whole"},
         errors=[("broken", ["inner", "inner", "mustInner", "mustInner", "must"], [(1, 48)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="several errors in one selection, none of which takes the parent",
@@ -140,7 +140,7 @@ CASES = (
             ("broken", ["inner", "one"], [(1, 16)]),
             ("broken", ["inner", "two"], [(1, 32)]),
         ],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="after the error that takes the parent no other is told",
@@ -148,7 +148,7 @@ CASES = (
         gives={"inner": Box(gives=BROKEN), "word": "kept"},
         data={"inner": None, "word": "kept"},
         errors=[("broken", ["inner", "must"], [(1, 11)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="an error before the one that takes the parent is told too",
@@ -159,7 +159,7 @@ CASES = (
             ("broken", ["inner", "word"], [(1, 11)]),
             ("broken", ["inner", "must"], [(1, 16)]),
         ],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="an object in the place of a text",
@@ -167,7 +167,7 @@ CASES = (
         gives={"word": Box(gives={}).gives, "must": "kept"},
         data={"word": None, "must": "kept"},
         errors=[("String cannot represent value: {}", ["word"], [(1, 3)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="a text in the place of an object",
@@ -177,7 +177,7 @@ CASES = (
         errors=[
             ("'str' object has no attribute 'must_label'", ["inner", "mustLabel"], [(1, 11)]),
         ],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="an error that is returned is as one that is raised",
@@ -185,7 +185,7 @@ CASES = (
         gives={"word": lambda: FAULT, "must": "kept"},
         data={"word": None, "must": "kept"},
         errors=[("broken", ["word"], [(1, 3)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="an error is an attribute",
@@ -193,7 +193,7 @@ CASES = (
         gives={"inner": Box(gives={}, label=FAULT)},
         data={"inner": {"label": None, "mustLabel": "box"}},
         errors=[("broken", ["inner", "label"], [(1, 11)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="an error is returned for an object",
@@ -204,6 +204,6 @@ CASES = (
             ("broken", ["inner"], [(1, 3)]),
             ("broken", ["mustInner", "word"], [(1, 30)]),
         ],
-        way="repeated",
+        way="reexecuted",
     ),
 )

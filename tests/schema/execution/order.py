@@ -15,7 +15,7 @@ CASES = (
             ("one", ["inner", "wordLater"], [(1, 11)]),
             ("one", ["inner", "again"], [(1, 26)]),
         ],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="of one awaited object, before what another awaits",
@@ -23,6 +23,6 @@ CASES = (
         gives={"inner_later": Box(gives={"word_later": ONE, "must": TWO, "word": THREE})},
         data={"a": None, "b": {"word": None}},
         errors=[("two", ["a", "must"], [(1, 29)]), ("three", ["b", "word"], [(1, 52)])],
-        way="repeated",
+        way="reexecuted",
     ),
 )

@@ -130,7 +130,7 @@ CASES = (
         gives={"inner": Box(gives={"word": FAULT}, label="l")},
         data={"inner": {"word": None, "label": "l"}},
         errors=[("broken", ["inner", "word"], [(1, 11), (1, 61)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="an error under another name is at that name",
@@ -138,7 +138,7 @@ CASES = (
         gives={"inner": Box(gives={"word": FAULT})},
         data={"a": {"b": None}},
         errors=[("broken", ["a", "b"], [(3, 5)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="the name of the root beside a field that fails",
@@ -146,7 +146,7 @@ CASES = (
         gives={"word": FAULT},
         data={"__typename": "Query", "word": None},
         errors=[("broken", ["word"], [(1, 14)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="one mutation",
@@ -160,7 +160,7 @@ CASES = (
         gives={"word_later": "done", "word": FAULT},
         data={"a": "done", "b": None, "c": "done"},
         errors=[("broken", ["b"], [(1, 25)])],
-        way="repeated",
+        way="reexecuted",
     ),
     Case(
         name="several mutations without an error",

@@ -11,7 +11,7 @@ from persistence.repositories.audit import MAX_TEAM_EVENTS
 from schema import schema
 from schema.limits.complexity import LIST_SIZES, ComplexityVisitor, Limit, count_argument_values
 from schema.limits.query_limits import LIMITS, PUBLIC_COST_BUDGET
-from schema.teams.readiness import MAX_POSSIBLE_DUPLICATES
+from schema.teams.readiness import MAX_PLAYERS_ELSEWHERE
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import UNREACHABLE_DATABASE, app_client, data, error_extensions, execute
@@ -157,7 +157,7 @@ def test_maximum_list_lengths_match_their_costs():
         LIST_SIZES["issues"],
         LIST_SIZES["history"],
         LIST_SIZES["playersElsewhere"],
-    ) == (MAX_ISSUES, MAX_TEAM_EVENTS, MAX_POSSIBLE_DUPLICATES)
+    ) == (MAX_ISSUES, MAX_TEAM_EVENTS, MAX_PLAYERS_ELSEWHERE)
     assert LIST_SIZES["organisers"] == organisers.MAX_LISTED
     assert (LIST_SIZES["sessions"], LIST_SIZES["apiTokens"]) == (sessions.MAX_LISTED,) * 2
 

@@ -413,14 +413,14 @@ async def test_cached_document_is_not_counted_again(client):
     for size in (3, 4):
         data(await execute(client, query, {"n": size}))
     known = document_cache.find(query)
-    totals = dict(known.totals)
+    totals = dict(known.complexities)
 
     for size in (3, 4):
         data(await execute(client, query, {"n": size}))
 
     assert document_cache.find(query) is known
     assert [size for _, ((_, size),) in totals] == [3, 4]
-    assert all(known.totals[key] is total for key, total in totals.items())
+    assert all(known.complexities[key] is total for key, total in totals.items())
 
 
 async def test_complexity_is_cached_for_a_few_page_sizes(client):
@@ -429,4 +429,4 @@ async def test_complexity_is_cached_for_a_few_page_sizes(client):
     for size in range(1, 30):
         data(await execute(client, query, {"n": size}))
 
-    assert len(document_cache.find(query).totals) <= MAX_PAGE_SIZE_VARIANTS
+    assert len(document_cache.find(query).complexities) <= MAX_PAGE_SIZE_VARIANTS

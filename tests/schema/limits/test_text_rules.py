@@ -21,7 +21,7 @@ from domain.auth.roles import Role
 from domain.characters import NFKC_MAX_LENGTH
 from schema import schema
 from schema.compiled.codegen import DEFINITION
-from schema.limits.text_rules import MAX_TEXT_LENGTH, Rule
+from schema.limits.text_rules import MAX_TEXT_LENGTH, TEXT_RULE, TextRule
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import data, error_extensions, execute
@@ -52,7 +52,7 @@ class Position:
     operation: str
     field: str
     path: Steps
-    rule: Rule | None
+    rule: TextRule | None
 
     def __str__(self) -> str:
         return ".".join(map(str, (self.field, *self.path)))
@@ -67,7 +67,9 @@ def positions() -> Iterator[Position]:
                     yield Position(operation, name, (argument, *path), rule)
 
 
-def texts_in(kind: GraphQLInputType, rule: Rule | None) -> Iterator[tuple[Steps, Rule | None]]:
+def texts_in(
+    kind: GraphQLInputType, rule: TextRule | None
+) -> Iterator[tuple[Steps, TextRule | None]]:
     if isinstance(kind, GraphQLNonNull):
         yield from texts_in(kind.of_type, rule)
     elif isinstance(kind, GraphQLList):
@@ -75,7 +77,7 @@ def texts_in(kind: GraphQLInputType, rule: Rule | None) -> Iterator[tuple[Steps,
     elif isinstance(kind, GraphQLInputObjectType):
         for name, field in kind.fields.items():
             metadata = field.extensions[DEFINITION].metadata or {}
-            inner = texts_in(field.type, metadata.get(Rule))
+            inner = texts_in(field.type, metadata.get(TEXT_RULE))
             yield from (((name, *path), below) for path, below in inner)
     elif kind.name in {"String", "ID"}:
         yield (), rule
@@ -120,8 +122,8 @@ def asked(position: Position, text: str) -> tuple[str, dict[str, Any]]:
 
 
 ALL = list(positions())
-CHECKED = [item for item in ALL if item.rule is not Rule.FORM]
-REASONS = [entry for entry in ALL if entry.rule is Rule.REASON]
+CHECKED = [item for item in ALL if item.rule is not TextRule.FORM]
+REASONS = [entry for entry in ALL if entry.rule is TextRule.REASON]
 
 
 def test_texts_are_only_arguments_of_root_fields():
@@ -138,7 +140,7 @@ def test_texts_are_only_arguments_of_root_fields():
 
 
 def test_only_form_fields_are_exempt_from_text_rules():
-    assert {str(position) for position in ALL if position.rule is Rule.FORM} == {
+    assert {str(position) for position in ALL if position.rule is TextRule.FORM} == {
         *(
             f"{field}.input.{leaf}"
             for field in ("registerTeam", "validateTeam")

@@ -9,30 +9,30 @@ from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import INPUT, MAX_ISSUES, Issue, Path, make_issue
 from domain.ids import parse_uuid
 from domain.registration.forms import DocumentForm
-from domain.registration.validation import DocumentSlot, validate_slots
+from domain.registration.validation import DocumentList, validate_document_lists
 from persistence.records import DocumentClaim, DocumentRecord
 from persistence.unit_of_work import UnitOfWork
 from resolvers.documents.links import upload_refs
 from resolvers.services import Services
 
-# A slot and the id of its player; None for a slot of the team.
-OwnedSlot = tuple[DocumentSlot, UUID | None]
+# A list and the id of its player; None for the list of the team.
+PlayerDocumentList = tuple[DocumentList, UUID | None]
 
 
-def document_slot(
+def build_document_list(
     path: Path,
     forms: tuple[DocumentForm, ...],
     kinds: tuple[DocumentKind, ...],
     present: Sequence[DocumentRecord],
     required: Sequence[DocumentKind],
-) -> DocumentSlot:
-    """Build a slot that takes only missing and rejected kinds; the other documents stay."""
+) -> DocumentList:
+    """Build a list that takes only missing and rejected kinds; the other documents stay."""
     reviews = {document.kind: document.review for document in present}
     free = [kind for kind in kinds if reviews.get(kind) in (None, DocumentReview.REJECTED)]
     missing = tuple(
         kind for kind in free if kind in required or reviews.get(kind) == DocumentReview.REJECTED
     )
-    return DocumentSlot(path=path, documents=forms, kinds=free, missing=missing)
+    return DocumentList(path=path, documents=forms, kinds=free, missing=missing)
 
 
 def require_known_players(team_codes: Collection[str], codes: Sequence[str | None]) -> None:
@@ -49,43 +49,45 @@ def require_known_players(team_codes: Collection[str], codes: Sequence[str | Non
 
 
 def replacement_issues(
-    slots: Sequence[OwnedSlot], uploads: Mapping[str, DocumentRecord]
+    lists: Sequence[PlayerDocumentList], uploads: Mapping[str, DocumentRecord]
 ) -> tuple[Issue, ...]:
-    return validate_slots([slot for slot, _ in slots], upload_refs(uploads))
+    return validate_document_lists(
+        [document_list for document_list, _ in lists], upload_refs(uploads)
+    )
 
 
 async def replace_documents(
     services: Services,
     uow: UnitOfWork,
     team_id: UUID,
-    slots: Sequence[OwnedSlot],
+    lists: Sequence[PlayerDocumentList],
     uploads: Mapping[str, DocumentRecord],
 ) -> None:
-    """Replace documents in slots without `replacement_issues`.
+    """Replace documents in lists without `replacement_issues`.
 
     Raises InvalidForm for documents that were claimed or deleted meanwhile.
     """
     claims = []
-    for slot, player_id in slots:
-        kinds = [document.kind for document in slot.documents]
+    for document_list, player_id in lists:
+        kinds = [document.kind for document in document_list.documents]
         if kinds:
             await uow.documents.supersede(team_id, player_id, kinds)
         claims += [
             DocumentClaim(document_id=uploads[document.document_id].id, player_id=player_id)
-            for document in slot.documents
+            for document in document_list.documents
         ]
     if claims and not await uow.documents.claim(team_id, claims, now=services.clock()):
-        raise await _lost_claim(uow, team_id, slots)
+        raise await _lost_claim(uow, team_id, lists)
 
 
 async def _lost_claim(
-    uow: UnitOfWork, team_id: UUID, slots: Sequence[OwnedSlot]
+    uow: UnitOfWork, team_id: UUID, lists: Sequence[PlayerDocumentList]
 ) -> InvalidForm | ServiceUnavailable:
     """The error that names the documents which another request has used or deleted meanwhile."""
     references = [
-        ((*slot.path, number, "documentId"), parse_uuid(document.document_id))
-        for slot, _ in slots
-        for number, document in enumerate(slot.documents)
+        ((*document_list.path, number, "documentId"), parse_uuid(document.document_id))
+        for document_list, _ in lists
+        for number, document in enumerate(document_list.documents)
     ]
     ids = {document_id for _, document_id in references if document_id is not None}
     records = await uow.documents.list_by_id(document_ids=ids)
