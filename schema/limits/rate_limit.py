@@ -43,7 +43,7 @@ def operation_charge(document: DocumentNode, operation: OperationDefinitionNode)
 
 
 def kind_before_parsing(text: str, operation_name: str | None) -> RateLimitKind | None:
-    """Return the kind as which a request counts, without parsing its document.
+    """Return the kind that a request counts as, without parsing its document.
 
     "upload" for a mutation that opens uploads and does nothing else. None for a document that is
     not known and may be a mutation.
