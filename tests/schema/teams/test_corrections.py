@@ -431,8 +431,8 @@ async def test_files_of_a_player_who_leaves_are_deleted(client, services, sql, c
 
     assert len(names) == 2
     assert await sql.fetch(of_player) == []
-    messages = await sql.fetch("SELECT payload FROM outbox_message WHERE kind = 'media.delete'")
-    assert {json.loads(row["payload"])["storage_name"] for row in messages} == names
+    outbox = await sql.fetch("SELECT payload FROM outbox_message WHERE kind = 'media.delete'")
+    assert {json.loads(row["payload"])["storage_name"] for row in outbox} == names
 
 
 @pytest.mark.parametrize("status", [TeamStatus.REJECTED, TeamStatus.WITHDRAWN])

@@ -129,9 +129,9 @@ async def test_every_decision_in_every_status(client, sql, reviewer, status, eve
     recorded = [e for e in events if e["action"].startswith("team.")]
     assert [e["action"] for e in recorded] == [ACTION[event]]
     assert f'"status": ["{status.value}", "{after}"]' in recorded[0]["changes"]
-    messages = await sql.fetch("SELECT kind FROM outbox_message WHERE kind <> 'mail.team_received'")
+    outbox = await sql.fetch("SELECT kind FROM outbox_message WHERE kind <> 'mail.team_received'")
     expected = {"media.move"} | ({MAIL[event]} if event in MAIL else set())
-    assert {row["kind"] for row in messages} == expected
+    assert {row["kind"] for row in outbox} == expected
     assert await sql.fetchval("SELECT event FROM decision") == ACTION[event]
 
 

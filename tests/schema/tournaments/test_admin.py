@@ -360,9 +360,9 @@ async def test_erased_team_leaves_only_its_audit_events(client, services, sql, o
         assert await sql.fetchval(f"SELECT count(*) FROM {table}") == 0
     assert await sql.fetchval("SELECT taken FROM tournament") == 0
     assert await sql.fetchval("SELECT taken FROM church") == 0
-    messages = await sql.fetch("SELECT kind, team_id FROM outbox_message")
-    assert {(row["kind"], row["team_id"]) for row in messages} == {("media.delete", None)}
-    assert len([path for path in files if path.is_file()]) == len(messages) == 25
+    outbox = await sql.fetch("SELECT kind, team_id FROM outbox_message")
+    assert {(row["kind"], row["team_id"]) for row in outbox} == {("media.delete", None)}
+    assert len([path for path in files if path.is_file()]) == len(outbox) == 25
     for message in await messages(services):
         await HANDLERS[message.kind](services, message)
     assert [path for path in services.storage.primary_store.root.rglob("*") if path.is_file()] == []
