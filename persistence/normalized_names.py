@@ -57,6 +57,7 @@ async def count_outdated(uow: UnitOfWork) -> dict[str, int]:
     """The number of outdated names by table, without tables that have none."""
     counts = {
         table.name: await uow.session.scalar(
+            # One statement for tables of several kinds.
             text(f"SELECT count(*) FROM {table.name} WHERE normalized_name ~ :ignored"),  # noqa: S608
             {"ignored": IGNORABLE_PATTERN},
         )
@@ -80,11 +81,10 @@ async def _list_outdated(uow: UnitOfWork, *, table: _Table, skipped: int) -> lis
         f"SELECT {table.id} AS id, normalized_name FROM {table.name}"  # noqa: S608
         f" WHERE normalized_name ~ :ignored ORDER BY 1, 2 LIMIT {BATCH_SIZE} OFFSET :skipped"
     )
-    return [
-        *await (await uow.session.connection()).execute(
-            text(statement), {"ignored": IGNORABLE_PATTERN, "skipped": skipped}
-        )
-    ]
+    connection = await uow.session.connection()
+    values = {"ignored": IGNORABLE_PATTERN, "skipped": skipped}
+    # One statement for tables of several kinds.
+    return [*await connection.execute(text(statement), values)]
 
 
 async def _renormalize_row(uow: UnitOfWork, *, table: _Table, row: Row[Any]) -> bool:
@@ -96,4 +96,6 @@ async def _renormalize_row(uow: UnitOfWork, *, table: _Table, row: Row[Any]) -> 
     if new == row.normalized_name:
         return False
     values = {"id": row.id, "old": row.normalized_name, "new": new}
-    return bool((await (await uow.session.connection()).execute(text(statement), values)).rowcount)
+    connection = await uow.session.connection()
+    # One statement for tables of several kinds.
+    return bool((await connection.execute(text(statement), values)).rowcount)

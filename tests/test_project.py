@@ -156,14 +156,12 @@ def commented_lines(path: Path) -> set[int]:
     }
 
 
-@pytest.mark.xfail(strict=True, reason="53 statements, until the repositories use the ORM")
 def test_persistence_has_at_most_ten_raw_statements():
     statements = [f"{relative(path)}:{line}" for path, line in raw_statements()]
 
     assert len(statements) <= MAX_RAW_STATEMENTS, statements
 
 
-@pytest.mark.xfail(strict=True, reason="until the repositories use the ORM")
 def test_raw_statement_has_a_comment_that_says_why():
     """On the same line or the one above."""
     uncommented = [

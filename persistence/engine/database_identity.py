@@ -18,6 +18,7 @@ from persistence.engine.errors import sqlstate
 TAG_DIGITS = 8
 RANDOM_BYTES = 16
 
+# Functions of the server, and no table of ours.
 _IDENTITY = text("""
     SELECT concat_ws(':', s.system_identifier, d.oid,
                      substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),

@@ -103,19 +103,24 @@ class ChurchRepository(Repository):
 
         Returns the churches that exist, by id.
         """
-        await self._session.exec(
-            select(Team.id)
-            .where(col(Team.church_id).in_(church_ids))
-            .order_by(col(Team.id))
-            .with_for_update()
-        )
-        churches = await self._session.exec(
-            select(Church)
-            .where(col(Church.id).in_(church_ids))
-            .order_by(col(Church.id))
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
+        team_ids = select(Team.id).where(col(Team.church_id).in_(church_ids)).order_by(col(Team.id))
+        while True:
+            savepoint = await self._session.begin_nested()
+            locked_ids = (await self._session.exec(team_ids.with_for_update())).all()
+            churches = (
+                await self._session.exec(
+                    select(Church)
+                    .where(col(Church.id).in_(church_ids))
+                    .order_by(col(Church.id))
+                    .with_for_update()
+                    .execution_options(populate_existing=True)
+                )
+            ).all()
+            # A team may have joined before the churches were locked. Waiting for it now would be
+            # against the order: the savepoint releases all locks, to take them again.
+            if (await self._session.exec(team_ids)).all() == locked_ids:
+                break
+            await savepoint.rollback()
         return {
             church.id: LockedChurch(
                 id=church.id,

@@ -226,7 +226,7 @@ async def test_tournament_locked_before_a_team_deadlocks(
     async def lock_both(name, uow):
         calls[name] += 1
         await uow.session.exec(text("SET LOCAL deadlock_timeout = '10ms'"))
-        lock_team = partial(uow.decisions.lock, registered.team.code)
+        lock_team = partial(uow.teams.lock, registered.team.code)
         locks = [lock_team, uow.tournaments.lock_active]
         if name == "wrong order":
             locks.reverse()
@@ -280,7 +280,6 @@ async def test_teams_that_exchange_their_churches_do_not_deadlock(
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="A merge locks late teams after the churches")
 async def test_team_that_joins_a_church_during_its_merge_does_not_deadlock(
     lock_services, owner, sql, holder, deadlocks
 ):
