@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Any
 
+from persistence.engine.errors import is_pool_exhausted
 from persistence.fast.statement_pool import CompiledStatement, Row
 
 # Small batches: PostgreSQL reads the next one while this process answers the callers of the last.
@@ -46,8 +47,7 @@ class RowBatcher:
         try:
             return await future
         except BatchFailed:
-            rows = await self._fetch(statement, {"keys": [key]})
-            return rows[0] if rows else None
+            return next(iter(await self._fetch(statement, {"keys": [key]})), None)
 
     async def _fetch_batch(self, statement: CompiledStatement, batch: Batch) -> None:
         """Runs in the next turn of the loop, and closes the batch then."""
@@ -56,7 +56,8 @@ class RowBatcher:
         try:
             rows = await self._fetch(statement, {"keys": [key for key, _ in batch]})
         except Exception as error:  # noqa: BLE001 - raised in the callers
-            raised = error if len(batch) == 1 else BatchFailed()
+            is_shared = len(batch) == 1 or is_pool_exhausted(error)
+            raised = error if is_shared else BatchFailed()
             for _, future in batch:
                 if not future.done():
                     future.set_exception(raised)

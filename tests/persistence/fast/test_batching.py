@@ -10,7 +10,8 @@ from sqlalchemy.sql import bindparam
 
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
-from persistence.fast.batching import MAX_BATCH_SIZE
+from persistence.engine.errors import NoFreeConnection
+from persistence.fast.batching import MAX_BATCH_SIZE, RowBatcher
 from persistence.fast.statement_pool import CompiledStatement
 from tests.statement_recorder import record_statements
 
@@ -70,6 +71,22 @@ async def test_error_is_raised_only_for_the_key_that_causes_it(database):
 
     assert (two, five) == (5, 2)
     assert isinstance(wrong, asyncpg.DivisionByZeroError)
+
+
+async def test_callers_of_an_exhausted_pool_wait_once():
+    calls = []
+
+    async def find_no_connection(_statement, values):
+        calls.append(values["keys"])
+        raise NoFreeConnection
+
+    batcher = RowBatcher(find_no_connection)
+    found = await asyncio.gather(
+        *(batcher.find(TENTHS, key) for key in (2, 5)), return_exceptions=True
+    )
+
+    assert [type(error) for error in found] == [NoFreeConnection] * 2
+    assert calls == [[2, 5]]
 
 
 async def test_cancelled_lookup_does_not_affect_others(database):
