@@ -1,7 +1,5 @@
 """A transaction with the repositories that take part in it."""
 
-from functools import cached_property
-
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from persistence.repositories.api_tokens import ApiTokenRepository
@@ -32,71 +30,20 @@ class UnitOfWork:
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
-
-    @cached_property
-    def api_tokens(self) -> ApiTokenRepository:
-        return ApiTokenRepository(self.session)
-
-    @cached_property
-    def audit(self) -> AuditRepository:
-        return AuditRepository(self.session)
-
-    @cached_property
-    def churches(self) -> ChurchRepository:
-        return ChurchRepository(self.session)
-
-    @cached_property
-    def decisions(self) -> DecisionRepository:
-        return DecisionRepository(self.session)
-
-    @cached_property
-    def documents(self) -> DocumentRepository:
-        return DocumentRepository(self.session)
-
-    @cached_property
-    def idempotency(self) -> IdempotencyRepository:
-        return IdempotencyRepository(self.session)
-
-    @cached_property
-    def maintenance(self) -> MaintenanceRepository:
-        return MaintenanceRepository(self.session)
-
-    @cached_property
-    def nodes(self) -> NodeRepository:
-        return NodeRepository(self.session)
-
-    @cached_property
-    def organisers(self) -> OrganiserRepository:
-        return OrganiserRepository(self.session)
-
-    @cached_property
-    def outbox(self) -> OutboxRepository:
-        return OutboxRepository(self.session)
-
-    @cached_property
-    def registration(self) -> RegistrationRepository:
-        return RegistrationRepository(self.session)
-
-    @cached_property
-    def sessions(self) -> SessionRepository:
-        return SessionRepository(self.session)
-
-    @cached_property
-    def slots(self) -> SlotRepository:
-        return SlotRepository(self.session)
-
-    @cached_property
-    def team_search(self) -> TeamSearchRepository:
-        return TeamSearchRepository(self.session)
-
-    @cached_property
-    def team_stats(self) -> TeamStatsRepository:
-        return TeamStatsRepository(self.session)
-
-    @cached_property
-    def teams(self) -> TeamRepository:
-        return TeamRepository(self.session)
-
-    @cached_property
-    def tournaments(self) -> TournamentRepository:
-        return TournamentRepository(self.session)
+        self.api_tokens = ApiTokenRepository(session)
+        self.audit = AuditRepository(session)
+        self.churches = ChurchRepository(session)
+        self.decisions = DecisionRepository(session)
+        self.documents = DocumentRepository(session)
+        self.idempotency = IdempotencyRepository(session)
+        self.maintenance = MaintenanceRepository(session)
+        self.nodes = NodeRepository(session)
+        self.organisers = OrganiserRepository(session)
+        self.outbox = OutboxRepository(session)
+        self.registration = RegistrationRepository(session)
+        self.sessions = SessionRepository(session)
+        self.slots = SlotRepository(session)
+        self.team_search = TeamSearchRepository(session)
+        self.team_stats = TeamStatsRepository(session)
+        self.teams = TeamRepository(session)
+        self.tournaments = TournamentRepository(session)

@@ -43,11 +43,7 @@ __all__ = [
     "Team",
     "Tournament",
     "api_token",
-    "audit_event",
     "church",
-    "church_alias",
-    "decision",
-    "document",
     "metadata",
     "organiser",
     "organiser_session",
@@ -59,12 +55,8 @@ __all__ = [
 
 tournament = metadata.tables["tournament"]
 church = metadata.tables["church"]
-church_alias = metadata.tables["church_alias"]
 team = metadata.tables["team"]
 player = metadata.tables["player"]
-document = metadata.tables["document"]
-decision = metadata.tables["decision"]
-audit_event = metadata.tables["audit_event"]
 outbox_message = metadata.tables["outbox_message"]
 organiser = metadata.tables["organiser"]
 organiser_session = metadata.tables["organiser_session"]

@@ -10,13 +10,13 @@ from sqlmodel import col, select
 
 from persistence.models import ApiToken, RequestNonce
 from persistence.records import ApiTokenRecord
-from persistence.repositories.base import Repository
+from persistence.repositories.base import Repository, shared_values
 
 MAX_LISTED = 500
 
 
 def _record(token: ApiToken) -> ApiTokenRecord:
-    return ApiTokenRecord(**token.model_dump(exclude={"token_hash"}))
+    return ApiTokenRecord(**shared_values(ApiTokenRecord, token))
 
 
 class ApiTokenRepository(Repository):

@@ -1,10 +1,23 @@
 """Base of the repositories."""
 
 from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from sqlalchemy import CursorResult, Executable
+from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
+
+
+def shared_values(record: type, entity: SQLModel) -> dict[str, Any]:
+    """The values of the columns that have the name of a field of the record."""
+    return {name: getattr(entity, name) for name in _shared_names(record, type(entity))}
+
+
+@cache
+def _shared_names(record: Any, model: type[SQLModel]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(record) if field.name in model.model_fields)
 
 
 class Repository:
@@ -18,9 +31,3 @@ class Repository:
     ) -> CursorResult[Any]:
         """Execute a statement whose rows are not mapped to objects."""
         return await (await self._session.connection()).execute(statement, values)
-
-    async def _count_rows(
-        self, statement: Executable, values: Mapping[str, Any] | None = None
-    ) -> int:
-        """Execute a statement that writes. Returns the number of rows that it changed."""
-        return (await self._execute(statement, values)).rowcount

@@ -16,7 +16,7 @@ from persistence.engine.errors import violated_constraint
 from persistence.models import IS_LIVE, Church, ChurchAlias, Team, Tournament, church
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.records import ChurchRecord
-from persistence.repositories.base import Repository
+from persistence.repositories.base import Repository, shared_values
 
 BY_NAME = KeysetOrder(columns=(church.c.name, church.c.id))
 # For mypy, which takes it for a tournament.
@@ -26,8 +26,8 @@ _TEAM_NAME_CONSTRAINT = "uq_team_live_name"
 
 def _record(church: Church) -> ChurchRecord:
     """Build from a church with its tournament."""
-    limit = church.tournament.teams_per_church
-    return ChurchRecord(id=church.id, name=church.name, taken=church.taken, limit=limit)
+    values = shared_values(ChurchRecord, church)
+    return ChurchRecord(**values, limit=church.tournament.teams_per_church)
 
 
 def _select(church_id: UUID) -> SelectOfScalar[Church]:
@@ -122,13 +122,7 @@ class ChurchRepository(Repository):
                 break
             await savepoint.rollback()
         return {
-            church.id: LockedChurch(
-                id=church.id,
-                tournament_id=church.tournament_id,
-                name=church.name,
-                normalized_name=church.normalized_name,
-            )
-            for church in churches
+            church.id: LockedChurch(**shared_values(LockedChurch, church)) for church in churches
         }
 
     async def move_teams(

@@ -1,7 +1,7 @@
 """Uploaded documents: add, claim, move, delete."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,9 +14,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from domain.documents import DocumentKind, DocumentReview
 from persistence.models import IS_CURRENT, Document, Player, Team
 from persistence.records import DocumentClaim, DocumentRecord
-from persistence.repositories.base import Repository
-
-_RECORD_FIELDS = tuple(field.name for field in fields(DocumentRecord))
+from persistence.repositories.base import Repository, shared_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +27,7 @@ class OwnedDocument:
 
 
 def document_record(document: Document) -> DocumentRecord:
-    return DocumentRecord(**{name: getattr(document, name) for name in _RECORD_FIELDS})
+    return DocumentRecord(**shared_values(DocumentRecord, document))
 
 
 class DocumentRepository(Repository):

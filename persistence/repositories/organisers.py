@@ -15,7 +15,7 @@ from domain.auth.roles import Role
 from persistence.ids import new_id
 from persistence.models import Organiser, RecoveryCode
 from persistence.records import OrganiserRecord
-from persistence.repositories.base import Repository
+from persistence.repositories.base import Repository, shared_values
 
 MAX_LISTED = 500
 
@@ -41,14 +41,8 @@ class OpenInvitation:
 
 
 def _record(organiser: Organiser) -> OrganiserRecord:
-    return OrganiserRecord(
-        id=organiser.id,
-        email=organiser.email,
-        role=organiser.role,
-        has_totp=organiser.totp_confirmed_at is not None,
-        created_at=organiser.created_at,
-        last_sign_in_at=organiser.last_sign_in_at,
-    )
+    has_totp = organiser.totp_confirmed_at is not None
+    return OrganiserRecord(**shared_values(OrganiserRecord, organiser), has_totp=has_totp)
 
 
 def _account(organiser: Organiser) -> OrganiserAccount:

@@ -256,9 +256,8 @@ class OutboxRepository(Repository):
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        return await self._count_rows(
-            delete(OutboxMessage).where(col(OutboxMessage.id).in_(finished))
-        )
+        statement = delete(OutboxMessage).where(col(OutboxMessage.id).in_(finished))
+        return (await self._session.exec(statement)).rowcount
 
     async def next_due(self, *, kinds: Collection[str]) -> datetime | None:
         """The time at which the next message is due or the next lease ends; None without any."""
@@ -284,7 +283,8 @@ class OutboxRepository(Repository):
             col(OutboxMessage.attempts) == message.attempts,
             _IS_PENDING,
         )
-        return bool(await self._count_rows(update(OutboxMessage).where(is_leased).values(values)))
+        statement = update(OutboxMessage).where(is_leased).values(values)
+        return (await self._session.exec(statement)).rowcount > 0
 
     async def page(self, *, filters: DeliveryFilter, request: PageRequest) -> Page[DeliveryRecord]:
         """A page of deliveries, newest first."""

@@ -9,13 +9,13 @@ from sqlmodel import col, select
 
 from persistence.models import OrganiserSession
 from persistence.records import SessionRecord
-from persistence.repositories.base import Repository
+from persistence.repositories.base import Repository, shared_values
 
 MAX_LISTED = 500
 
 
 def _record(session: OrganiserSession) -> SessionRecord:
-    return SessionRecord(**session.model_dump(exclude={"token_hash"}))
+    return SessionRecord(**shared_values(SessionRecord, session))
 
 
 class SessionRepository(Repository):

@@ -1,15 +1,14 @@
 """Teams with their church, players and documents: read them, change them under a lock."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, delete, select, update
 from sqlalchemy.orm import contains_eager, joinedload, selectinload
-from sqlmodel import SQLModel, col
+from sqlmodel import col
 
 from domain.documents import DocumentKind, DocumentReview
 from domain.ids import parse_uuid
@@ -28,7 +27,8 @@ from persistence.models import (
     Tournament,
 )
 from persistence.records import ChurchRecord, DocumentRecord, LockedTeam, PlayerRecord, TeamRecord
-from persistence.repositories.base import Repository
+from persistence.repositories.base import Repository, shared_values
+from persistence.repositories.documents import document_record
 from persistence.repositories.registration import duplicates_as_issues, person_columns
 
 # Teams with their church and tournament. Rows that the session has read before are read again,
@@ -88,21 +88,17 @@ def team_record(team: Team, players: Iterable[Player], documents: Iterable[Docum
     """Build from a team that was read with its church and tournament."""
     by_player: dict[UUID | None, list[DocumentRecord]] = {}
     for document in documents:
-        record = DocumentRecord(**_shared_values(DocumentRecord, document))
-        by_player.setdefault(document.player_id, []).append(record)
+        by_player.setdefault(document.player_id, []).append(document_record(document))
     return TeamRecord(
-        **_shared_values(TeamRecord, team),
+        **shared_values(TeamRecord, team),
         church=ChurchRecord(
-            id=team.church_id,
-            name=team.church.name,
-            taken=team.church.taken,
-            limit=team.tournament.teams_per_church,
+            **shared_values(ChurchRecord, team.church), limit=team.tournament.teams_per_church
         ),
         captain=_person(team, "captain"),
         vice_captain=_person(team, "vice_captain"),
         players=tuple(
             PlayerRecord(
-                **_shared_values(PlayerRecord, player),
+                **shared_values(PlayerRecord, player),
                 documents=tuple(by_player.get(player.id, ())),
             )
             for player in players
@@ -110,16 +106,6 @@ def team_record(team: Team, players: Iterable[Player], documents: Iterable[Docum
         documents=tuple(by_player.get(None, ())),
         required_documents=tuple(DocumentKind(k) for k in team.tournament.required_documents),
     )
-
-
-def _shared_values(record: type, entity: SQLModel) -> dict[str, Any]:
-    """The values of the columns that have the name of a field of the record."""
-    return {name: getattr(entity, name) for name in _shared_names(record, type(entity))}
-
-
-@cache
-def _shared_names(record: Any, model: type[SQLModel]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(record) if field.name in model.model_fields)
 
 
 def _person(team: Team, prefix: str) -> ValidPerson:
@@ -170,9 +156,7 @@ class TeamRepository(Repository):
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        if team is None:
-            return None
-        return LockedTeam(**_shared_values(LockedTeam, team))
+        return LockedTeam(**shared_values(LockedTeam, team)) if team else None
 
     async def update(
         self,

@@ -1,6 +1,7 @@
 """Tournaments: the active one, and the default one for an empty database."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,24 +25,14 @@ DEFAULT_CAPACITY = 16
 # SQLAlchemy has no construct for it.
 _LOCK_TABLE = text("LOCK TABLE tournament IN SHARE ROW EXCLUSIVE MODE")
 _TIME_ZONE_NAMES = table("pg_timezone_names", column("name"))
+_FIELDS = tuple(field.name for field in fields(TournamentRecord) if field.name != "rules")
 _ACTIVE = select(Tournament).where(Tournament.is_active)
 
 
 def tournament_record(row: Any) -> TournamentRecord:
     """Build from a `Tournament`, or from a row with the same columns."""
     return TournamentRecord(
-        id=row.id,
-        name=row.name,
-        code_prefix=row.code_prefix,
-        venue=row.venue,
-        time_zone=row.time_zone,
-        fee_amount=row.fee_amount,
-        fee_currency=row.fee_currency,
-        upi_id=row.upi_id,
-        upi_payee=row.upi_payee,
-        taken=row.taken,
-        version=row.version,
-        last_change=row.last_change,
+        **{name: getattr(row, name) for name in _FIELDS},
         rules=TournamentRules(
             squad_min=row.squad_min,
             squad_max=row.squad_max,
