@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from importlib import import_module, invalidate_caches
 from multiprocessing.connection import Connection
@@ -291,7 +292,9 @@ class Server(DrainingServer):
         if self._pipes is None:
             print_address(self._settings)
             return
-        self._pipes.parent.send_bytes(READY)
+        # A parent that was killed meanwhile is noticed below.
+        with suppress(BrokenPipeError):
+            self._pipes.parent.send_bytes(READY)
         loop = asyncio.get_running_loop()
         _on_close(self._pipes.parent, lambda: loop.call_later(ORPHAN_SECONDS, self._begin_shutdown))
         _on_close(self._pipes.supervisor, self._begin_shutdown)

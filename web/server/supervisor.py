@@ -227,7 +227,9 @@ class Workers:
                 self._replace()
                 if not self._is_announced and all(worker.is_ready for worker in self._workers):
                     announce()
-                    self._supervisor.send_bytes(READY)
+                    # A supervisor that was killed meanwhile is noticed by `wait`.
+                    with suppress(BrokenPipeError):
+                        self._supervisor.send_bytes(READY)
                     self._is_announced = True
         finally:
             self._end(stop_seconds)

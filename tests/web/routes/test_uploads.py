@@ -19,7 +19,7 @@ from tests.graphql_client import (
     error_extensions,
     execute,
 )
-from tests.integrations.storage.inspection.test_sanitize import HOSTILE
+from tests.integrations.storage.inspection.test_worker_pool import HOSTILE
 from tests.integrations.storage.test_upload_buffer import begin
 from tests.uploading import (
     OPEN_UPLOAD,
