@@ -21,7 +21,7 @@ RATIO_BARS: Mapping[tuple[str, str], Mapping[Scenario, float]] = {
         Scenario.HEALTH: 0.50,
     },
     ("no_middleware", "baseline"): {
-        Scenario.REGISTER: 0.85,
+        Scenario.REGISTER: 0.75,
         Scenario.PAGE: 0.90,
         Scenario.TEAM: 0.80,
         Scenario.HEALTH: 0.55,

@@ -68,9 +68,11 @@ class HealthSource(Protocol):
 
 
 class DiskProbe(Protocol):
-    """A disk that reports within about a second whether it is writable."""
+    """A disk that reports within about a second of the start whether it is writable."""
 
     name: str
+
+    def start_probe(self) -> None: ...
 
     async def is_healthy(self) -> bool: ...
 

@@ -84,14 +84,21 @@ class DiskSpace:
         self._measure = measure
         self._probe: _Probe | None = None
 
+    def start_probe(self) -> None:
+        """Look at the disk unless the last result is recent. At most one thread waits for it."""
+        self._current_probe()
+
     async def is_healthy(self) -> bool:
         """Return False if the disk is below its reserve, read-only or does not answer in time.
 
-        Results are cached for PROBE_TTL_SECONDS. At most one thread waits for the disk.
+        Results are cached for PROBE_TTL_SECONDS.
         """
+        return await self._current_probe().is_healthy()
+
+    def _current_probe(self) -> _Probe:
         if self._probe is None or self._probe.is_outdated:
             self._probe = _Probe(self.name, self._check)
-        return await self._probe.is_healthy()
+        return self._probe
 
     def _check(self) -> bool:
         try:

@@ -253,6 +253,10 @@ class Database:
         except CONNECTION_ERRORS as error:
             raise ServiceUnavailable from error
 
+    def start_write_probe(self) -> None:
+        """Start what `accepts_writes` waits for, unless a result is at hand."""
+        self._write_probe.start()
+
     async def accepts_writes(self, *, timeout_seconds: float = PING_TIMEOUT_SECONDS) -> bool:
         """Whether the database can write, by a recent probe; the last result when it is late."""
         return await self._write_probe.accepts_writes(timeout_seconds=timeout_seconds)

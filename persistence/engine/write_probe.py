@@ -40,14 +40,19 @@ class WriteProbe:
         self._refused_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
-    async def accepts_writes(self, *, timeout_seconds: float) -> bool:
-        """The newest result; the one before when none arrives in time."""
+    def start(self) -> None:
+        """Start to write, unless a write is running or the last result is recent."""
         is_running = self._task is not None and not self._task.done()
         if not is_running and monotonic() - self._started_at > self._cache_seconds:
             self._started_at = monotonic()
             self._task = asyncio.create_task(self._probe())
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=timeout_seconds)
+
+    async def accepts_writes(self, *, timeout_seconds: float) -> bool:
+        """The newest result; the one before when none arrives in time since the start."""
+        self.start()
+        if self._task is not None and not self._task.done():
+            seconds = self._started_at + timeout_seconds - monotonic()
+            await asyncio.wait([self._task], timeout=max(seconds, 0))
         return self._accepts_writes
 
     def mark_refused(self) -> None:

@@ -1,7 +1,5 @@
 """Health of the service and its dependencies, and manual reset of circuit breakers."""
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -12,7 +10,7 @@ from domain.auth.roles import Caller, Role, require_role
 from domain.errors.exceptions import NotFound, ServiceUnavailable
 from resilience.breaker_states import BreakerState
 from resolvers import audit
-from resolvers.services import DiskProbe, HealthSource, Services
+from resolvers.services import HealthSource, Services
 
 if TYPE_CHECKING:
     from resilience.circuit_breaker import ServiceGuard
@@ -50,7 +48,15 @@ class HealthReport:
 
 async def health(services: Services) -> HealthReport:
     """Check the database and the disks; report the known state of everything else."""
-    database, disks = await asyncio.gather(check_database(services), _check_disks(services.disks))
+    # Everything is started before anything is awaited.
+    for disk in services.disks:
+        disk.start_probe()
+    database = await check_database(services)
+    disks = [
+        CheckResult(name=disk.name, status=HealthStatus.DEGRADED)
+        for disk in services.disks
+        if not await disk.is_healthy()
+    ]
     components = (
         *(_check_breaker(guard) for guard in services.guards),
         *(_check_source(source) for source in services.health_sources),
@@ -69,13 +75,12 @@ async def health(services: Services) -> HealthReport:
 async def check_database(services: Services) -> CheckResult:
     """Report DOWN for a read-only database as well: no team can register."""
     database = services.database
-    write_probe = asyncio.create_task(database.accepts_writes())
+    database.start_write_probe()
     try:
         latency_ms = round(await database.ping(), 2)
     except ServiceUnavailable:
         return CheckResult(name="database", status=HealthStatus.DOWN)
-    finally:
-        is_writable = await write_probe
+    is_writable = await database.accepts_writes()
     return CheckResult(
         name="database",
         status=HealthStatus.OK if is_writable else HealthStatus.DOWN,
@@ -115,13 +120,3 @@ def _check_source(source: HealthSource) -> CheckResult:
     return CheckResult(
         name=source.name, status=HealthStatus.OK if source.is_healthy else HealthStatus.DEGRADED
     )
-
-
-async def _check_disks(disks: Sequence[DiskProbe]) -> list[CheckResult]:
-    """Return results for unhealthy disks only."""
-    results = await asyncio.gather(*(disk.is_healthy() for disk in disks))
-    return [
-        CheckResult(name=disk.name, status=HealthStatus.DEGRADED)
-        for disk, is_healthy in zip(disks, results, strict=True)
-        if not is_healthy
-    ]

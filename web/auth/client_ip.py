@@ -13,7 +13,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_HOPS = 20
-CLIENTS_MAX_BYTES = 512 << 10
+# About 2,000 clients.
+CLIENTS_MAX_BYTES = 1 << 20
 
 
 def client_key(scope: Scope, trusted_proxies: Sequence[str]) -> str:

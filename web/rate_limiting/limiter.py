@@ -111,7 +111,9 @@ class RateLimiter:
 
     def is_waiting(self, client: str) -> bool:
         """Return whether a remembered refusal still applies to operations of any kind."""
-        return any(self._seconds_to_wait(kind, client) for kind in self._policies)
+        return bool(self._refusals.counters) and any(
+            self._seconds_to_wait(kind, client) for kind in self._policies
+        )
 
     def require_no_wait(self, kind: RateLimitKind | None, client: str) -> None:
         """Refuse a client that `hit` would refuse, without counting or asking a store.
