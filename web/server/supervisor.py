@@ -118,7 +118,8 @@ class Supervisor:
         """Stop all processes, also orphaned workers, which stop when their pipe is closed."""
         deadline = time.monotonic() + seconds
         orphaned = self._pipes
-        if self._process is not None:
+        # A parent that was killed a moment ago has left its workers without notice.
+        if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             orphaned = self._pipes[:-1]
         for pipe in orphaned:
