@@ -23,9 +23,9 @@ from resilience.byte_bounded_cache import ByteBoundedCache
 from schema.limits.complexity import Complexity, PageSizes
 
 # The largest possible document takes 1.5 MB.
-MAX_EXECUTED_BYTES = 12 << 20
+MAX_EXECUTED_BYTES = 6 << 20
 MAX_PENDING_BYTES = 3 << 20
-MAX_OPERATIONS_BYTES = 16 << 20
+MAX_OPERATIONS_BYTES = 8 << 20
 MAX_SYNTAX_ERRORS_BYTES, MAX_SYNTAX_ERROR_BYTES = 256 << 10, 4 << 10
 # Measured and rounded up: nodes and tokens, for each token; the complexity of an operation.
 TOKEN_BYTES = 700

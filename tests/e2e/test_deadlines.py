@@ -63,8 +63,10 @@ async def test_hanging_cloudinary_delays_no_shutdown_and_loses_no_message(serve,
         server = await serve(DATABASE_URL=own_url, CLOUDINARY_URL=stand_in.url)
         sql = await asyncpg.connect(dsn(own_url))
         payload = {"store": "cloudinary", "storage_name": uuid4().hex, "folder": "pending"}
-        for _ in range(4):
-            await sql.execute(INSERT_MESSAGE, uuid4(), json.dumps(payload))
+        # In one transaction, so that one batch has all of them.
+        async with sql.transaction():
+            for _ in range(4):
+                await sql.execute(INSERT_MESSAGE, uuid4(), json.dumps(payload))
         await wait_until(lambda: stand_in.calls["destroy"] >= 4, "all deliveries hang")
 
         await stop(server)

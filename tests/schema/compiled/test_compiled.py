@@ -319,7 +319,7 @@ def test_plans_are_bounded_in_bytes():
         for _ in range(2):
             run(query(number), plain_roots(), compiled=True)
 
-    assert 20 < len(SCHEMA.plans.operations) < 60
+    assert 10 < len(SCHEMA.plans.operations) < 60
     assert MAX_OPERATIONS_BYTES * 0.9 < SCHEMA.plans.operations.bytes <= MAX_OPERATIONS_BYTES
     assert SCHEMA.plans.lookup(query(59), None) is not None
 
