@@ -1,11 +1,9 @@
 """Base of the repositories."""
 
-from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CursorResult, Executable
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -25,9 +23,3 @@ class Repository:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
-
-    async def _execute(
-        self, statement: Executable, values: Mapping[str, Any] | None = None
-    ) -> CursorResult[Any]:
-        """Execute a statement whose rows are not mapped to objects."""
-        return await (await self._session.connection()).execute(statement, values)

@@ -151,10 +151,7 @@ class DocumentRepository(Repository):
         return True
 
     async def supersede(
-        self,
-        team_id: UUID,
-        player_id: UUID | None,
-        kinds: Collection[DocumentKind],
+        self, team_id: UUID, player_id: UUID | None, kinds: Collection[DocumentKind]
     ) -> None:
         """Mark the current documents of these kinds, of the team or of a player, as superseded."""
         await self._update(

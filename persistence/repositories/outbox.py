@@ -214,7 +214,7 @@ class OutboxRepository(Repository):
     ) -> list[Message]:
         """Lease up to `limit` due messages, the longest due first, for `duration`."""
         values = {"kinds": list(kinds), "now": now, "leased_until": now + duration, "limit": limit}
-        rows = await self._execute(_LEASE, values)
+        rows = await self._session.exec(_LEASE, params=values)  # type: ignore[call-overload]
         return [Message(**row._asdict()) for row in rows]
 
     async def lock_started(self, team_id: UUID, *, kind: str) -> list[UUID]:
@@ -268,7 +268,7 @@ class OutboxRepository(Repository):
 
     async def backlog(self, *, kinds: Collection[str], now: datetime) -> Backlog:
         """Count undelivered messages. Kinds outside `kinds` wait for a later version."""
-        rows = (await self._execute(_BACKLOG)).all()
+        rows = (await self._session.exec(_BACKLOG)).all()  # type: ignore[call-overload]
         due_times = [row.first_due_at for row in rows if row.pending and row.kind in kinds]
         return Backlog(
             pending={row.kind: row.pending for row in rows if row.kind in kinds},

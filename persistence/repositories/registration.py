@@ -105,5 +105,5 @@ class RegistrationRepository(Repository):
             "captain_email": keys.captain_email,
             "captain_phone": keys.captain_phone,
         }
-        row = (await self._execute(_TAKEN_VALUES, values)).one()
-        return TakenValues(**row._asdict())
+        rows = await self._session.exec(_TAKEN_VALUES, params=values)  # type: ignore[call-overload]
+        return TakenValues(**rows.one()._asdict())

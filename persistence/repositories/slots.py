@@ -72,7 +72,8 @@ class SlotRepository(Repository):
         None when no slot is left.
         """
         values = church_slot_parameters(tournament, valid_team, now)
-        row = (await self._execute(_TAKE_BY_CHURCH_NAME, values)).mappings().first()
+        rows = await self._session.exec(_TAKE_BY_CHURCH_NAME, params=values)  # type: ignore[call-overload]
+        row = rows.mappings().first()
         return build_church(row, tournament) if row is not None else None
 
     async def take_in_church(self, team: LockedTeam) -> bool:

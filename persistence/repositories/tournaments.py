@@ -100,11 +100,7 @@ class TournamentRepository(Repository):
         return True
 
     async def update(
-        self,
-        tournament_id: UUID,
-        values: Mapping[str, Any],
-        *,
-        last_change: bytes,
+        self, tournament_id: UUID, values: Mapping[str, Any], *, last_change: bytes
     ) -> TournamentRecord:
         """Set columns, increase the version by one, and return the tournament as it is then."""
         tournaments = await self._session.exec(
