@@ -1,7 +1,9 @@
+import asyncpg
 import pytest
 
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
+from tests.databases import dsn
 from tests.postgres_proxy import PostgresProxy
 
 
@@ -28,3 +30,11 @@ async def proxy(database_url):
 @pytest.fixture
 def proxied(proxy, open_database):
     return open_database(proxy.url)
+
+
+@pytest.fixture
+async def holder(database_url):
+    """A connection that holds locks: within a transaction `sql` would not see new sessions."""
+    connection = await asyncpg.connect(dsn(database_url))
+    yield connection
+    await connection.close()

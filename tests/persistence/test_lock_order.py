@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
-import asyncpg
 import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
@@ -31,7 +30,6 @@ from resolvers.tournaments.churches import merge_churches
 from resolvers.tournaments.settings import update_tournament
 from tests import factories
 from tests.accounts import new_caller
-from tests.databases import dsn
 
 DEADLOCK = "40P01"
 REASON = "A test of the order of locks."
@@ -112,14 +110,6 @@ def lock_database(open_database):
 @pytest.fixture
 async def lock_services(services, lock_database):
     return replace(services, database=lock_database)
-
-
-@pytest.fixture
-async def holder(database_url):
-    """A connection that holds locks: within a transaction `sql` would not see new sessions."""
-    connection = await asyncpg.connect(dsn(database_url))
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import asyncpg
 import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
@@ -20,7 +19,6 @@ from persistence.repositories.base import Repository
 from resolvers.registration.register import register_team
 from tests import factories
 from tests.accounts import bearer_headers
-from tests.databases import dsn
 from tests.graphql_client import data, execute
 
 EXPIRES_AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -189,14 +187,6 @@ async def test_repositories_of_a_unit_of_work_share_its_session(database):
 
     assert {type(repository) for repository in repositories} == set(Repository.__subclasses__())
     assert {id(repository._session) for repository in repositories} == {id(session)}
-
-
-@pytest.fixture
-async def holder(database_url):
-    """A connection that holds locks: within a transaction `sql` would not see new sessions."""
-    connection = await asyncpg.connect(dsn(database_url))
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
